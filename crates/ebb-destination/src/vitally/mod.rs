@@ -1,0 +1,1 @@
+//! Vitally: accounts, organizations, users by REST; events and objects by the Analytics API.
