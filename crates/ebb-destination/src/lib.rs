@@ -16,7 +16,9 @@ pub mod vitally;
 
 pub use http::{Answer, Auth, HeaderText, LostCall, Method, Repeat, Reply, Request};
 pub use reply::{Verdict, judge_status, retry_after};
-pub use spec::{Api, FieldSpec, FieldType, Nulls, ObjectSpec, OneOf, Spec};
+pub use spec::{Api, FieldSpec, ObjectSpec, OneOf, Spec};
+
+pub use ebb_row::{FieldType, Nulls};
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-use ebb_row::SyncMode;
+use ebb_row::{FieldType, Nulls, SyncMode};
 
 /// Which of a destination's APIs carries an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,15 +60,6 @@ pub struct OneOf {
     pub message: &'static str,
 }
 
-/// What a null in a record does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nulls {
-    /// It is sent.
-    Send,
-    /// The field is left out.
-    Omit,
-}
-
 /// One field of an object.
 #[derive(Debug)]
 pub struct FieldSpec {
@@ -82,21 +73,4 @@ pub struct FieldSpec {
     pub holds_ids_of: &'static str,
     /// One line for the editor schema and messages.
     pub help: &'static str,
-}
-
-/// What a destination field takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldType {
-    /// Text; numbers and booleans are sent as their text.
-    Text,
-    /// An id: text; numbers are sent as their digits.
-    Id,
-    /// A list of ids; a scalar becomes a list of one, a null no element.
-    Ids,
-    /// A boolean.
-    Boolean,
-    /// An instant (RFC 3339 in UTC).
-    Timestamp,
-    /// A free-form object, such as traits or properties.
-    Object,
 }

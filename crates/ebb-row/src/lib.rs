@@ -12,6 +12,7 @@
 
 mod batch;
 mod clock;
+mod field;
 mod hash;
 mod json;
 mod key;
@@ -23,6 +24,7 @@ mod value;
 
 pub use batch::{Batch, CellFault, Column, ColumnType, TYPE_METADATA_KEY};
 pub use clock::Clock;
+pub use field::{FieldType, Nulls};
 pub use hash::Hash128;
 pub use json::{JsonError, parse_json, write_json, write_json_string};
 pub use key::RowKey;
