@@ -1,5 +1,6 @@
 use ebb_row::Secret;
 
+use crate::sqlite::Sqlite;
 use crate::{Source, SourceError};
 
 /// A source as `ebb.yaml` names it, checked and with its environment filled in.
@@ -27,6 +28,10 @@ pub enum SourceConfig {
 /// # Errors
 /// [`SourceError::Settings`] when the URL cannot be read.
 pub fn open(config: &SourceConfig) -> Result<Box<dyn Source>, SourceError> {
-    let _ = config;
-    Err(SourceError::Settings("not built".to_owned()))
+    match config {
+        SourceConfig::Sqlite { path } => Ok(Box::new(Sqlite::new(path))),
+        SourceConfig::Postgres { .. } | SourceConfig::Mysql { .. } => {
+            Err(SourceError::Settings("not built".to_owned()))
+        }
+    }
 }

@@ -1,3 +1,5 @@
+use ebb_row::{Column, ColumnType};
+
 /// Why a source could not be read. Texts hold names, codes and the server's own message, never a password.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -41,4 +43,22 @@ pub enum SourceError {
     /// The read broke off.
     #[error("reading broke off: {0}")]
     Broken(String),
+}
+
+impl SourceError {
+    /// Returns an error of the query that has no place in it.
+    pub(crate) fn query(message: impl Into<String>) -> Self {
+        Self::Query { message: message.into(), line: None, column: None }
+    }
+
+    /// Returns the error for a cursor that names no column of the result.
+    pub(crate) fn unknown_cursor(cursor: &str, columns: &[Column]) -> Self {
+        let names: Vec<String> = columns.iter().map(|column| format!("`{}`", column.name)).collect();
+        Self::query(format!("the cursor column `{cursor}` is not in the result, which has {}", names.join(", ")))
+    }
+
+    /// Returns the error for a cursor's value that its column cannot be compared with.
+    pub(crate) fn cursor_value(cursor: &str, kind: ColumnType) -> Self {
+        Self::query(format!("the cursor column `{cursor}` is of type {kind}, which the kept bound does not fit"))
+    }
 }

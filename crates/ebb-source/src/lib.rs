@@ -8,8 +8,14 @@
 //!
 //! Start reading at [`Source`], then `sqlite.rs`; `conformance.rs` is the suite that every driver passes.
 
+mod calendar;
+mod columns;
 mod config;
+#[cfg(test)]
+mod conformance;
 mod error;
+mod sqlite;
+mod statement;
 
 pub use config::{SourceConfig, open};
 pub use error::SourceError;
@@ -52,7 +58,7 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { statement_timeout: Duration::from_secs(600), batch_rows: 8192, batch_bytes: 8 << 20, limit: None }
+        Self { statement_timeout: Duration::from_mins(10), batch_rows: 8192, batch_bytes: 8 << 20, limit: None }
     }
 }
 
