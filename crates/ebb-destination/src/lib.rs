@@ -9,11 +9,13 @@
 //!
 //! Start reading at [`Destination`], then `vitally/mod.rs`; `conformance.rs` is the suite every destination passes.
 
+mod host;
 mod http;
 mod reply;
 mod spec;
 pub mod vitally;
 
+pub use host::{HostFault, pin};
 pub use http::{Answer, Auth, HeaderText, LostCall, Method, Repeat, Reply, Request};
 pub use reply::{Verdict, judge_status, retry_after};
 pub use spec::{Api, FieldSpec, ObjectSpec, OneOf, Spec};
@@ -91,8 +93,20 @@ pub trait Destination: std::fmt::Debug + Send + Sync {
     /// Starts the write of up to [`Destination::batch_size`] records.
     fn write(&self, plan: &WritePlan, records: Vec<WriteRecord>) -> Box<dyn Steps<Vec<Outcome>>>;
 
+    /// Judges a record before it is sent: the rules that depend on the row. Look-ups may still be symbolic.
+    ///
+    /// # Errors
+    /// Why the row is rejected, in the user's words; carries no cell value.
+    fn judge_record(&self, plan: &WritePlan, record: &Record) -> Result<(), String> {
+        let _ = (plan, record);
+        Ok(())
+    }
+
     /// Starts to resolve your ids of `object` to the destination's; the result has one entry for each, `None` where
     /// there is no such object.
+    ///
+    /// A look-up that cannot be answered (no token, a refusal, no usable answer) ends with [`Step::Split`]: nothing is
+    /// known of its ids, for the reason given.
     fn look_up(&self, object: &str, external_ids: Vec<Arc<str>>) -> Box<dyn Steps<Vec<Option<String>>>>;
 
     /// Returns how many ids one look-up may carry.
@@ -100,6 +114,31 @@ pub trait Destination: std::fmt::Debug + Send + Sync {
 
     /// Starts a check of the credentials that writes nothing: one line of text for each token.
     fn check(&self) -> Vec<Box<dyn Steps<CheckLine>>>;
+}
+
+/// Returns the declarations of all destinations, in the order in which they are listed to users.
+pub fn specs() -> &'static [&'static Spec] {
+    static SPECS: &[&Spec] = &[&vitally::SPEC];
+    SPECS
+}
+
+/// One thing that is wrong with a sync's mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappingFault {
+    /// The destination field it is about; `None` where it is about several.
+    pub field: Option<String>,
+    /// In the words that users know.
+    pub message: String,
+}
+
+/// Returns what is wrong with a mapping to the destination of type `kind` that fills the top-level fields `mapped`, the
+/// match field included: unknown object, mode or match, required fields, groups of which one is needed. All faults at
+/// once; none for an unknown `kind`.
+pub fn mapping_faults(kind: &str, plan: &WritePlan, mapped: &[&str]) -> Vec<MappingFault> {
+    match kind {
+        "vitally" => vitally::mapping_faults(plan, mapped),
+        _ => Vec::new(),
+    }
 }
 
 /// What `ebb check` reports of one token.
