@@ -9,6 +9,8 @@
 //!
 //! Start reading at [`Destination`], then `vitally/mod.rs`; `conformance.rs` is the suite every destination passes.
 
+#[cfg(test)]
+mod conformance;
 mod host;
 mod http;
 mod reply;

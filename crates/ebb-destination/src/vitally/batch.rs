@@ -168,12 +168,10 @@ impl BatchWrite {
     fn after(&mut self, said: Said, now: DateTime<Utc>) -> Step<Vec<Outcome>> {
         let records = self.records_out();
         match said {
+            // One bad message may have the whole batch refused: the halves tell which. Repeating those that were
+            // accepted does nothing, their message ids being the same.
+            Said::Refused(reason) if records.len() > 1 => Step::Split { reason },
             Said::Refused(reason) | Said::Missing(reason) => {
-                // One bad message may have the whole batch refused: the halves tell which. Repeating those that were
-                // accepted does nothing, their message ids being the same.
-                if records.len() > 1 {
-                    return Step::Split { reason };
-                }
                 self.end(&records, &Outcome::Rejected { reason });
                 self.send_next(now)
             }
@@ -298,4 +296,116 @@ fn head(mut message: Object, message_id: &str) -> Result<Vec<u8>, String> {
     write_json(&Value::Object(message), &mut out).map_err(|error| error.to_string())?;
     out.pop();
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use ebb_row::{Hash128, Record, RowKey, Secret, parse_json};
+
+    use super::*;
+    use crate::http::Reply;
+
+    fn endpoint() -> Endpoint {
+        let authorization = Secret::new("Basic token");
+        Endpoint { base: "https://acme.api.vitally.io".into(), authorization, masks: Arc::new([]), budget: 1 }
+    }
+
+    fn write(number: usize, json: &str) -> WriteRecord {
+        let fields = parse_json(json, false).expect("JSON").as_object().expect("an object").clone();
+        WriteRecord {
+            key: RowKey::new(number.to_string()),
+            record: Record::new(fields),
+            previous: None,
+            id: None,
+            message_id: format!("m{number}"),
+            digest: Hash128::default(),
+        }
+    }
+
+    /// Returns how many messages each request carried, how many bytes, and the outcomes.
+    fn run(kind: MessageKind, records: &[WriteRecord], statuses: &[u16]) -> (Vec<(usize, usize)>, Vec<Outcome>) {
+        let now: DateTime<Utc> = "2026-01-05T10:00:00Z".parse().expect("a time");
+        let mut steps = BatchWrite::new(endpoint(), kind, records, Vec::new());
+        let mut statuses = statuses.iter().copied();
+        let mut sizes = Vec::new();
+        let mut step = steps.step(Answer::Start, now);
+        loop {
+            match step {
+                Step::Send(request) => {
+                    let body = request.body.expect("a body");
+                    let text = std::str::from_utf8(&body).expect("UTF-8");
+                    let Ok(Value::List(messages)) = parse_json(text, false) else { panic!("no list") };
+                    sizes.push((messages.len(), body.len()));
+                    let body = br#"{"message":"Success."}"#.to_vec();
+                    let status = statuses.next().unwrap_or(200);
+                    let reply = Reply { status, headers: Vec::new(), body, complete: true };
+                    step = steps.step(Answer::Reply(&reply), now);
+                }
+                Step::Done(outcomes) => return (sizes, outcomes),
+                Step::Split { reason } => panic!("split: {reason}"),
+            }
+        }
+    }
+
+    fn events(number: usize, bytes: usize) -> Vec<WriteRecord> {
+        let text = "x".repeat(bytes);
+        (0..number)
+            .map(|number| write(number, &format!(r#"{{"event":"E","userId":"u","properties":{{"t":"{text}"}}}}"#)))
+            .collect()
+    }
+
+    #[test]
+    fn a_request_holds_a_hundred_messages_and_half_a_megabyte() {
+        let (sizes, outcomes) = run(MessageKind::Event, &events(100, 10), &[]);
+        assert_eq!((sizes.len(), outcomes.len()), (1, 100));
+        let (sizes, outcomes) = run(MessageKind::Event, &events(101, 10), &[]);
+        assert_eq!((sizes.iter().map(|size| size.0).collect::<Vec<_>>(), outcomes.len()), (vec![100, 1], 101));
+        let (sizes, outcomes) = run(MessageKind::Event, &events(12, 100_000), &[]);
+        assert_eq!(sizes.iter().map(|size| size.0).collect::<Vec<_>>(), [4, 4, 4]);
+        assert!(sizes.iter().all(|size| size.1 <= BODY_BYTES), "{sizes:?}");
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Accepted { .. })));
+        // Nothing is cut: what is too large alone is sent alone, for Vitally to judge.
+        let (sizes, _) = run(MessageKind::Event, &events(2, 600_000), &[]);
+        assert_eq!(sizes.iter().map(|size| size.0).collect::<Vec<_>>(), [1, 1]);
+    }
+
+    #[test]
+    fn a_refusal_of_one_records_messages_is_its_own() {
+        let (sizes, outcomes) = run(MessageKind::Event, &events(3, 400_000), &[200, 413, 200]);
+        assert_eq!(sizes.len(), 3);
+        assert!(matches!(outcomes[0], Outcome::Accepted { .. }));
+        assert!(matches!(outcomes[1], Outcome::Rejected { .. }));
+        assert!(matches!(outcomes[2], Outcome::Accepted { .. }));
+    }
+
+    #[test]
+    fn a_service_that_is_away_leaves_the_rest_for_later() {
+        let (sizes, outcomes) = run(MessageKind::Event, &events(3, 400_000), &[200, 503]);
+        assert_eq!(sizes.len(), 2);
+        assert!(matches!(outcomes[0], Outcome::Accepted { .. }));
+        assert!(matches!(outcomes[1], Outcome::Retry { .. }));
+        assert!(matches!(outcomes[2], Outcome::Retry { .. }));
+        let (_, outcomes) = run(MessageKind::Event, &events(3, 400_000), &[200, 500]);
+        assert!(matches!(outcomes[1], Outcome::Unknown { .. }));
+        assert!(matches!(outcomes[2], Outcome::Retry { .. }), "it was not sent");
+    }
+
+    #[test]
+    fn a_refusal_that_is_not_about_a_message_is_not_split() {
+        let (sizes, outcomes) = run(MessageKind::Event, &events(5, 10), &[404]);
+        assert_eq!(sizes.len(), 1);
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Rejected { .. })));
+    }
+
+    #[test]
+    fn a_user_of_more_accounts_than_a_batch_holds_is_one_outcome() {
+        let accounts: Vec<String> = (0..250).map(|number| format!("\"a-{number}\"")).collect();
+        let user = write(0, &format!(r#"{{"externalId":"u-1","accountId":[{}]}}"#, accounts.join(",")));
+        let (sizes, outcomes) = run(MessageKind::User, std::slice::from_ref(&user), &[]);
+        assert_eq!(sizes.iter().map(|size| size.0).collect::<Vec<_>>(), [100, 100, 50]);
+        assert_eq!(outcomes.len(), 1);
+        let (sizes, outcomes) = run(MessageKind::User, &[user], &[200, 400]);
+        assert_eq!(sizes.len(), 2, "its other messages are not sent");
+        assert!(matches!(outcomes[0], Outcome::Rejected { .. }));
+    }
 }

@@ -243,3 +243,71 @@ fn budget_key(api: &str, authority: &str, authorization: Option<&Secret>, salt: 
     let first = digest.first_chunk::<16>().map_or(0, |bytes| u128::from_be_bytes(*bytes));
     format!("{api}:{authority}:{first:032x}")
 }
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+
+    fn settings() -> VitallySettings {
+        VitallySettings { subdomain: Some("acme".to_owned()), ..VitallySettings::new(Region::Us) }
+    }
+
+    fn made(settings: VitallySettings) -> Vitally {
+        Vitally::new(settings, &[], b"salt").expect("good settings")
+    }
+
+    #[test]
+    fn identity_is_where_and_not_with_which_token() {
+        let bare = made(settings());
+        assert_eq!(bare.identity().0, "vitally:acme.rest.vitally.io/acme");
+        let token = made(VitallySettings { rest_token: Some(Secret::new("sk_live_1")), ..settings() });
+        assert_eq!(bare.identity(), token.identity());
+        let local = Url::parse("http://127.0.0.1:8080/base/").expect("a URL");
+        let local = made(VitallySettings { rest_url: Some(local), ..settings() });
+        assert_eq!(local.identity().0, "vitally:127.0.0.1:8080/acme");
+        let labelled = VitallySettings { account_label: Some("trial".to_owned()), ..VitallySettings::new(Region::Eu) };
+        assert_eq!(made(labelled).identity().0, "vitally:rest.vitally-eu.io/trial");
+    }
+
+    #[test]
+    fn a_budget_belongs_to_a_host_and_a_token_whatever_its_form() {
+        let key = |token: &str, salt: &[u8]| {
+            let settings = VitallySettings { rest_token: Some(Secret::new(token)), ..settings() };
+            Vitally::new(settings, &[], salt).expect("good settings").budgets()[0].key.clone()
+        };
+        assert_eq!(key("sk_live_abc", b"salt"), key("Basic c2tfbGl2ZV9hYmM6", b"salt"));
+        assert_ne!(key("sk_live_abc", b"salt"), key("sk_live_abd", b"salt"));
+        assert_ne!(key("sk_live_abc", b"salt"), key("sk_live_abc", b"pepper"));
+        assert!(!key("sk_live_abc", b"salt").contains("sk_live"));
+        let budgets = made(settings()).budgets();
+        assert_eq!((budgets[0].per_minute, budgets[1].per_minute), (1000, 60));
+        assert_ne!(budgets[0].key, budgets[1].key);
+    }
+
+    #[test]
+    fn a_token_is_missed_only_by_what_needs_it() {
+        let rest_only = made(VitallySettings { rest_token: Some(Secret::new("sk_live_1")), ..settings() });
+        assert_eq!(rest_only.missing_token(Api::Rest), None);
+        assert!(rest_only.missing_token(Api::Analytics).expect("missing").contains("analytics_token"));
+        let eu = VitallySettings {
+            analytics_token: Some(Secret::new("abc")),
+            subdomain: Some("acme".to_owned()),
+            ..VitallySettings::new(Region::Eu)
+        };
+        let reason = made(eu).missing_token(Api::Analytics).expect("missing");
+        assert!(reason.contains("analytics_url"), "{reason}");
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let vitally = made(VitallySettings {
+            rest_token: Some(Secret::new("sk_live_canary")),
+            analytics_token: Some(Secret::new("canary")),
+            ..settings()
+        });
+        let text = format!("{vitally:?}");
+        assert!(!text.contains("canary") && !text.contains("c2tf"), "{text}");
+    }
+}

@@ -98,6 +98,8 @@ pub(super) fn read(reply: &Reply, masks: &[Secret], since: DateTime<Utc>, now: D
 }
 
 /// Reads the reply to an Analytics batch: `{"message":"Success."}` says that it was taken.
+///
+/// A refusal for a message in it is [`Said::Refused`]; one that no smaller batch would escape is [`Said::Missing`].
 pub(super) fn read_batch(reply: &Reply, masks: &[Secret], now: DateTime<Utc>) -> Result<(), Said> {
     match judge_status(reply.status) {
         Verdict::Success => {}
@@ -105,7 +107,8 @@ pub(super) fn read_batch(reply: &Reply, masks: &[Secret], now: DateTime<Utc>) ->
             return Err(Said::NotNow(reason(reply, masks), retry_after(reply, now)));
         }
         Verdict::Ambiguous => return Err(Said::Open(reason(reply, masks))),
-        Verdict::Other => return Err(Said::Refused(reason(reply, masks))),
+        Verdict::Other if matches!(reply.status, 400 | 413 | 422) => return Err(Said::Refused(reason(reply, masks))),
+        Verdict::Other => return Err(Said::Missing(reason(reply, masks))),
     }
     if !reply.complete {
         return Err(Said::Open(format!("Vitally's answer ({}) broke off", reply.status)));

@@ -276,9 +276,13 @@ impl UserWrite {
         }
     }
 
+    fn is_another(&self, user: &Answered) -> bool {
+        matches!(&self.target, Target::ExternalId(external_id) if user.is_of_another(external_id))
+    }
+
     /// Ends with the written user, if it is the right one.
     fn written<T>(&self, user: Answered) -> Flow<T> {
-        if matches!(&self.target, Target::ExternalId(external_id) if user.is_of_another(external_id)) {
+        if self.is_another(&user) {
             return rejected("Vitally answers this external id with another user");
         }
         let created = user.created;
@@ -308,6 +312,7 @@ impl Machine for UserWrite {
                 Target::Id(_) | Target::ExternalId(_) => self.missing(),
             },
             State::GetById(then) => match after_read(said)? {
+                Some(user) if then == Then::Find && self.is_another(&user) => self.find(),
                 Some(user) => self.put_found(&user, Created::No),
                 None if then == Then::Find => self.find(),
                 None => self.missing(),
