@@ -118,7 +118,6 @@ pub(crate) fn days(year: i64, month: i64, day: i64) -> Option<i64> {
 }
 
 /// Appends `HH:MM:SS`, with the digits of a fraction that is not zero.
-#[expect(dead_code, reason = "temporary")]
 pub(crate) fn write_time(micros: i64, out: &mut Vec<u8>) {
     let seconds = micros / 1_000_000;
     let fraction = micros % 1_000_000;

@@ -139,7 +139,6 @@ impl ColumnBuilder {
         if let Self::Integer(cells) = self { cells.push(cell) } else { mismatch() }
     }
 
-    #[expect(dead_code, reason = "temporary")]
     #[inline]
     pub(crate) fn unsigned(&mut self, cell: u64) {
         if let Self::Unsigned(cells) = self { cells.push(cell) } else { mismatch() }

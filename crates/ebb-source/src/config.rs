@@ -1,5 +1,6 @@
 use ebb_row::Secret;
 
+use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
 use crate::{Source, SourceError};
 
@@ -30,8 +31,7 @@ pub enum SourceConfig {
 pub fn open(config: &SourceConfig) -> Result<Box<dyn Source>, SourceError> {
     match config {
         SourceConfig::Sqlite { path } => Ok(Box::new(Sqlite::new(path))),
-        SourceConfig::Postgres { .. } | SourceConfig::Mysql { .. } => {
-            Err(SourceError::Settings("not built".to_owned()))
-        }
+        SourceConfig::Postgres { url } => Ok(Box::new(Postgres::new(url)?)),
+        SourceConfig::Mysql { .. } => Err(SourceError::Settings("not built".to_owned())),
     }
 }

@@ -1,5 +1,7 @@
 use ebb_row::{Column, ColumnType};
 
+use crate::CONNECT_TIMEOUT;
+
 /// Why a source could not be read. Texts hold names, codes and the server's own message, never a password.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -49,6 +51,11 @@ impl SourceError {
     /// Returns an error of the query that has no place in it.
     pub(crate) fn query(message: impl Into<String>) -> Self {
         Self::Query { message: message.into(), line: None, column: None }
+    }
+
+    /// Returns the error for a server that says nothing.
+    pub(crate) fn no_answer(server: &str) -> Self {
+        Self::Connect { server: server.to_owned(), reason: format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()) }
     }
 
     /// Returns the error for a cursor that names no column of the result.

@@ -14,6 +14,8 @@ mod config;
 #[cfg(test)]
 mod conformance;
 mod error;
+mod postgres;
+mod pump;
 mod sqlite;
 mod statement;
 
@@ -24,6 +26,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ebb_row::{Batch, Column};
+
+/// How long a server may take to answer a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What to read.
 #[derive(Clone, Debug, PartialEq, Eq)]

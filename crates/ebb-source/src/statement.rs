@@ -1,5 +1,7 @@
 //! A model's text as a part of ebb's own statement: its closing `;`, the wrapper around it, and places in it.
 
+use ebb_row::ColumnType;
+
 use crate::SourceError;
 
 /// Whose rules of quoting and comments a text follows.
@@ -13,13 +15,50 @@ pub(crate) enum Dialect {
 /// What stands before the model's text in [`wrap`]; on the text's own first line, so that lines stay as they are.
 pub(crate) const PREFIX: &str = "select * from (";
 
-/// Returns the one statement that reads the model, with `condition` on its rows.
+/// Returns the one statement that reads the model, with `tail` behind it (` where ...`, ` limit ...`).
 ///
-/// The text stands on its own line, so that a comment at its end does not swallow the bracket.
-pub(crate) fn wrap(sql: &str, dialect: Dialect, condition: Option<&str>) -> String {
-    let body = without_terminator(sql, dialect);
-    let condition = condition.map(|condition| format!(" where {condition}")).unwrap_or_default();
-    format!("{PREFIX}{body}\n) as ebb_model{condition}")
+/// A line ends before the bracket, so that a comment at the text's end does not swallow it.
+pub(crate) fn wrap(sql: &str, dialect: Dialect, tail: &str) -> String {
+    format!("{PREFIX}{}\n) as ebb_model{tail}", without_terminator(sql, dialect))
+}
+
+/// Returns an error when `sql` is nothing but space and comments.
+pub(crate) fn refuse_empty(sql: &str, dialect: Dialect) -> Result<(), SourceError> {
+    let mut scanner = Scanner { bytes: sql.as_bytes(), at: 0, dialect };
+    match scanner.next_significant() {
+        Some(_) => Ok(()),
+        None => Err(SourceError::query("the model has no statement")),
+    }
+}
+
+/// Whether a cursor's bound is a value that a column of type `kind` compares with.
+pub(crate) fn is_cursor_value(kind: ColumnType, from: &str) -> bool {
+    match kind {
+        ColumnType::Integer => from.parse::<i64>().is_ok(),
+        ColumnType::Unsigned => from.parse::<u64>().is_ok(),
+        ColumnType::Float => from.parse::<f64>().is_ok_and(f64::is_finite),
+        ColumnType::Decimal => is_plain_number(from.as_bytes()),
+        ColumnType::Text => true,
+        ColumnType::Timestamp | ColumnType::LocalTimestamp | ColumnType::Date => {
+            crate::calendar::parse(from.as_bytes()).is_some()
+        }
+        ColumnType::Boolean | ColumnType::Binary | ColumnType::Json | ColumnType::Any => false,
+    }
+}
+
+/// Whether a text is digits, with a sign and a point at most.
+pub(crate) fn is_plain_number(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    digits.split(|byte| *byte == b'.').count() <= 2
+        && digits.first().is_some_and(u8::is_ascii_digit)
+        && digits.last().is_some_and(u8::is_ascii_digit)
+        && digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
+}
+
+/// Whether a host is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Returns `sql` with the `;` that close it blanked; every other byte stays where it is.

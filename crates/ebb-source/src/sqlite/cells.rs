@@ -5,6 +5,7 @@ use rusqlite::types::ValueRef;
 
 use crate::calendar::{self, DAY_MICROS};
 use crate::columns::{ColumnBuilder, Reason};
+use crate::statement::is_plain_number;
 
 /// Integers of at most this size are exact as floats.
 const EXACT_IN_FLOAT: u64 = 1 << 53;
@@ -162,15 +163,6 @@ fn decimal(cell: ValueRef<'_>, out: &mut Vec<u8>) -> Result<(), Reason> {
         ValueRef::Blob(_) | ValueRef::Null => return Err("a blob in a column declared as decimal"),
     }
     Ok(())
-}
-
-/// Whether a text is digits, with a sign and a point at most.
-fn is_plain_number(text: &[u8]) -> bool {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    digits.split(|byte| *byte == b'.').count() <= 2
-        && digits.first().is_some_and(u8::is_ascii_digit)
-        && digits.last().is_some_and(u8::is_ascii_digit)
-        && digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
 }
 
 /// Returns microseconds since 1970: of a text in ISO form, or of an integer that counts seconds.

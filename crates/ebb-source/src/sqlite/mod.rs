@@ -271,7 +271,7 @@ fn read_to_end(
     let (statement, parameters, filter) = match bound {
         None => (plain, Vec::new(), None),
         Some(bound) => {
-            let sql = wrap(&query.sql, Dialect::Sqlite, Some(&bound.condition));
+            let sql = wrap(&query.sql, Dialect::Sqlite, &format!(" where {}", bound.condition));
             (prepare(&connection, &sql, PREFIX.len())?, bound.parameters, bound.filter)
         }
     };
