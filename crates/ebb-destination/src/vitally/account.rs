@@ -9,7 +9,9 @@ use std::sync::Arc;
 use ebb_row::{Created, SyncMode};
 
 use super::reply::{Answered, Flow, Said, accepted, after_last_put, after_put, after_read, rejected, skipped, unknown};
-use super::request::{Calls, fields_to_clear, fields_to_create, fields_to_update, id_text, is_uuid_shaped};
+use super::request::{
+    Calls, fields_to_clear, fields_to_create, fields_to_update, id_text, is_same_object, is_uuid_shaped,
+};
 use super::single::Machine;
 use crate::http::{Repeat, Request};
 use crate::{WritePlan, WriteRecord};
@@ -55,12 +57,15 @@ pub(super) enum State {
 
 impl AccountWrite {
     /// `None` where the record lacks its match field's value.
-    pub(super) fn new(calls: Calls, plan: &WritePlan, record: WriteRecord) -> Option<Self> {
+    pub(super) fn new(calls: Calls, plan: &WritePlan, mut record: WriteRecord) -> Option<Self> {
         let target = if plan.match_field.as_deref() == Some("id") {
             Target::Id(id_text(&record.record, "id")?)
         } else {
             Target::ExternalId(id_text(&record.record, "externalId")?)
         };
+        if !is_same_object(&record, &["externalId"]) {
+            record.id = None;
+        }
         Some(Self { calls, mode: plan.mode, record, target })
     }
 

@@ -1,7 +1,7 @@
 //! Vitally: accounts, organizations, users by REST; events and objects by the Analytics API.
 //!
 //! What is relied on of Vitally's behaviour, and how sure it is, is in `docs/destinations/vitally.md`. The files in
-//! reading order: what it takes ([`objects`]), what must hold of it ([`rules`]), the settings, requests, replies, and one
+//! reading order: what it takes (`objects.rs`), what must hold of it (`rules.rs`), the settings, requests, replies, and one
 //! step machine for each way to write.
 
 mod account;

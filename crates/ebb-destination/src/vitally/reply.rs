@@ -289,3 +289,43 @@ pub(super) fn skipped<T>(reason: impl Into<String>) -> Flow<T> {
 pub(super) fn accepted<T>(record: Answered, created: Created) -> Flow<T> {
     Flow::Break(Outcome::Accepted { id: Some(record.id), created })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> DateTime<Utc> {
+        text.parse().expect("a time")
+    }
+
+    fn created(date: Option<&str>, created_at: &str) -> Created {
+        let body = format!(r#"{{"id":"v","createdAt":"{created_at}"}}"#).into_bytes();
+        let headers = date.map(|date| ("date".to_owned(), date.to_owned())).into_iter().collect();
+        let reply = Reply { status: 200, headers, body, complete: true };
+        let (since, now) = (time("2026-01-05T10:00:00Z"), time("2026-01-05T10:00:03Z"));
+        let said = read(&reply, &[], since, now);
+        let Said::Record(record) = said else { panic!("{said:?}") };
+        record.created
+    }
+
+    #[test]
+    fn created_is_judged_by_vitallys_clock() {
+        assert_eq!(created(None, "2026-01-05T10:00:01.000Z"), Created::Yes);
+        assert_eq!(created(None, "2026-01-05T09:59:50.000Z"), Created::No);
+        assert_eq!(created(None, "yesterday"), Created::Unknown);
+        // This side's clock is an hour behind: what was made half an hour ago is not ours, though it looks new.
+        let date = Some("Mon, 05 Jan 2026 11:00:03 GMT");
+        assert_eq!(created(date, "2026-01-05T10:30:00.000Z"), Created::No);
+        assert_eq!(created(date, "2026-01-05T11:00:01.500Z"), Created::Yes);
+    }
+
+    #[test]
+    fn a_reason_is_short_and_one_line() {
+        let reply = |body: &str| Reply { status: 400, headers: Vec::new(), body: body.into(), complete: true };
+        assert_eq!(reason(&reply(""), &[]), "Vitally answered 400");
+        assert_eq!(reason(&reply("a\n\u{1b}[31mb"), &[]), "Vitally answered 400: a  [31mb");
+        let long = reason(&reply(&"\u{e9}".repeat(5000)), &[]);
+        assert_eq!(long.chars().count(), "Vitally answered 400: ".len() + REASON_CHARACTERS + 1);
+        assert!(long.ends_with('\u{2026}'));
+    }
+}

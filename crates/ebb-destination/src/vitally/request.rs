@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ebb_row::{Object, Record, Secret, Value, write_json};
 
 use super::reply::{Flow, rejected};
+use crate::WriteRecord;
 use crate::http::{HeaderText, Method, Repeat, Request};
 
 /// Where one of Vitally's APIs is reached, and with what.
@@ -184,6 +185,24 @@ fn body_of(fields: &Object) -> Flow<Vec<u8>> {
 /// Returns the text of a field that holds an id; `None` where it is absent, null or empty.
 pub(super) fn id_text(record: &Record, field: &str) -> Option<Arc<str>> {
     record.fields.get(field)?.canonical_text().filter(|text| !text.is_empty())
+}
+
+/// Whether the record is still about what Vitally accepted for its row, by one of `fields`: a row whose external id
+/// changed is about another object, and the id that Vitally told then is not that object's.
+pub(super) fn is_same_object(write: &WriteRecord, fields: &[&str]) -> bool {
+    let Some(previous) = write.previous.as_deref() else { return true };
+    let mut is_told = false;
+    for field in fields {
+        let before = previous.get(*field).and_then(Value::canonical_text);
+        let after = write.record.fields.get(*field).and_then(Value::canonical_text);
+        if let (Some(before), Some(after)) = (before, after) {
+            if before == after {
+                return true;
+            }
+            is_told = true;
+        }
+    }
+    !is_told
 }
 
 /// Returns the ids in a field that holds one or a list; without nulls, empties and repetitions.

@@ -12,7 +12,7 @@ use super::objects::{LINKS_MESSAGE, creates};
 use super::reply::{
     Answered, Flow, Said, accepted, after_last_put, after_put, after_read, rejected, retry, skipped, unknown,
 };
-use super::request::{Calls, fields_to_create, fields_to_update, id_text, ids, is_uuid_shaped};
+use super::request::{Calls, fields_to_create, fields_to_update, id_text, ids, is_same_object, is_uuid_shaped};
 use super::single::Machine;
 use crate::http::{Repeat, Request};
 use crate::{WritePlan, WriteRecord};
@@ -69,12 +69,20 @@ pub(super) enum Then {
 
 impl UserWrite {
     /// `None` where the record lacks its match field's value.
-    pub(super) fn new(calls: Calls, plan: &WritePlan, record: WriteRecord) -> Option<Self> {
+    pub(super) fn new(calls: Calls, plan: &WritePlan, mut record: WriteRecord) -> Option<Self> {
         let target = match plan.match_field.as_deref() {
             Some("id") => Target::Id(id_text(&record.record, "id")?),
             Some("email") => Target::Email(id_text(&record.record, "email")?.trim().into()),
             Some(_) | None => Target::ExternalId(id_text(&record.record, "externalId")?),
         };
+        let by: &[&str] = match target {
+            Target::Id(_) => &["id"],
+            Target::ExternalId(_) => &["externalId"],
+            Target::Email(_) => &["email", "externalId"],
+        };
+        if !is_same_object(&record, by) {
+            record.id = None;
+        }
         let wanted = LINKS.map(|field| {
             let known = record.previous.as_deref().map(|previous| ids(previous, field)).unwrap_or_default();
             let mut wanted = ids(&record.record.fields, field);
