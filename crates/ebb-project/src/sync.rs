@@ -1,0 +1,121 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ebb_destination::{Api, WritePlan};
+use ebb_mapping::{Mapping, MappingFault};
+use ebb_plan::Guards;
+use ebb_row::{Column, Nulls, SyncMode};
+
+use crate::fault::Fault;
+use crate::file::SourceFile;
+
+/// A model, a destination's object, and how one becomes the other.
+#[derive(Clone, Debug)]
+pub struct Sync {
+    /// The file's name without its extension.
+    pub name: String,
+    /// What it is for, for people.
+    pub description: Option<String>,
+    /// The model's name.
+    pub model: String,
+    /// The destination's name.
+    pub destination: String,
+    /// The destination's object.
+    pub object: String,
+    /// The API that carries it.
+    pub api: Api,
+    /// What may be sent.
+    pub mode: SyncMode,
+    /// The destination's field by which an existing record is found; `None` for events.
+    pub match_field: Option<String>,
+    /// A row to a record.
+    pub mapping: Mapping,
+    /// What happens when a row leaves the model.
+    pub on_removed: OnRemoved,
+    /// What the sync says of nulls, if anything.
+    pub nulls: Option<Nulls>,
+    /// What the first run does.
+    pub first_run: FirstRun,
+    /// The limits that refuse a plan.
+    pub guards: Guards,
+    /// When `ebb serve` runs it.
+    pub schedule: Option<Schedule>,
+    /// Syncs that run before it; sorted, each once.
+    pub after: Vec<String>,
+    /// Runs in which a rejected row is tried before it is quarantined.
+    pub rejected_tries: u32,
+    /// Requests in flight, where the sync says so.
+    pub concurrency: Option<usize>,
+    /// Whether links are only added.
+    pub links: Links,
+    /// Paths of fields to mask in logs, besides the destination's.
+    pub redact: Vec<String>,
+    pub(crate) file: Arc<SourceFile>,
+}
+
+/// What happens when a row leaves the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnRemoved {
+    /// Nothing.
+    Ignore,
+    /// The record is deleted.
+    Delete,
+}
+
+/// What the first run of a sync does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstRun {
+    /// It sends every row.
+    Send,
+    /// It takes every row as already there, and sends nothing.
+    Adopt,
+}
+
+/// What happens to a record's links to other records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// They are added and never removed.
+    Add,
+}
+
+/// When a sync runs by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Schedule {
+    /// At the times that a cron expression names.
+    Cron {
+        /// Five fields.
+        expression: String,
+        /// A name of the IANA time zone database.
+        timezone: String,
+    },
+    /// After every so long.
+    Every(Duration),
+}
+
+impl Sync {
+    /// Returns the sync's file, relative to the root.
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// Checks the mapping against the columns that the source describes: names and types. All faults at once.
+    pub fn check_columns(&self, columns: &[Column]) -> Vec<Fault> {
+        mapping_faults(&self.file, self.mapping.check(columns))
+    }
+
+    /// Returns how the sync writes.
+    pub fn write_plan(&self) -> WritePlan {
+        WritePlan { object: self.object.clone(), api: self.api, mode: self.mode, match_field: self.match_field.clone() }
+    }
+}
+
+/// Gives faults of a mapping their places.
+pub(crate) fn mapping_faults(file: &SourceFile, faults: Vec<MappingFault>) -> Vec<Fault> {
+    let place = |fault: MappingFault| {
+        let message =
+            if fault.path.is_empty() { fault.message } else { format!("field `{}`: {}", fault.path, fault.message) };
+        file.fault(fault.at, message, fault.hint)
+    };
+    faults.into_iter().map(place).collect()
+}
