@@ -1,14 +1,15 @@
 //! The way of one request: read it, judge it, do it, answer it.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Body, Incoming};
-use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN};
 use hyper::{Method, Request, Response};
 use serde_json::Value;
 
@@ -62,21 +63,20 @@ pub(crate) async fn exchange(
     let (head, body) = request.into_parts();
     let route = Route::read(&head.method, head.uri.path(), head.uri.query());
     let raw = read_body(body).await;
-    let is_too_large = raw.as_ref().is_err_and(|refusal| refusal.status == 413);
     let api = route.operation.api();
     if api == Api::Own {
-        let answer = raw.map_or_else(Answer::from, |raw| {
-            control::answer(&shared, &head.method, head.uri.path(), &route, &raw).unwrap_or_else(Answer::from)
-        });
-        return Ok(answer.into_response());
+        let answered = if is_foreign(&head.method, &head.headers) {
+            Err(Refusal::new(403, "The sandbox answers programs on its own machine only"))
+        } else {
+            raw.and_then(|raw| control::answer(&shared, &head.method, head.uri.path(), &route, &raw))
+        };
+        return Ok(answered.unwrap_or_else(Answer::from).into_response());
     }
     let is_write = head.method != Method::GET;
     let has_body = matches!(head.method, Method::POST | Method::PUT);
     let call = Call {
         unauthorized: shared.keys.refuse(api, &head.headers),
         is_write,
-        target: head.uri.to_string(),
-        method: head.method.as_str().to_owned(),
         body: match &raw {
             Ok(raw) if has_body => parse(raw, head.headers.get(CONTENT_TYPE)),
             Ok(_) => Ok(Value::Null),
@@ -84,18 +84,15 @@ pub(crate) async fn exchange(
         },
         raw_body: raw.unwrap_or_default(),
         route,
+        method: head.method,
+        uri: head.uri,
     };
-    let outcome = judge(&shared, call).await;
-    let mut response = match outcome {
-        Outcome::Send(answer) => answer.into_response(),
-        Outcome::Cut(bytes) => return line.end(Ending::Cut(bytes)).await,
-        Outcome::Reset => return line.end(Ending::Reset).await,
+    match judge(&shared, call).await {
+        Outcome::Send(answer) => Ok(answer.into_response()),
+        Outcome::Cut(bytes) => line.end(Ending::Cut(bytes)).await,
+        Outcome::Reset => line.end(Ending::Reset).await,
         Outcome::Never => std::future::pending().await,
-    };
-    if is_too_large {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response)
 }
 
 async fn judge(shared: &Arc<Shared>, mut call: Call) -> Outcome {
@@ -113,20 +110,40 @@ async fn judge(shared: &Arc<Shared>, mut call: Call) -> Outcome {
     rest.await.unwrap_or(Outcome::Reset)
 }
 
-/// Reads a body of up to 4 MiB.
-async fn read_body(body: Incoming) -> Result<Bytes, Refusal> {
-    let too_large = || Refusal::new(413, "The request body is too large");
-    if body.size_hint().lower() > u64::try_from(BODY_BYTES).unwrap_or(u64::MAX) {
-        return Err(too_large());
+/// Reads a body of up to 4 MiB. A larger one is read to its end too, so that its client gets the answer
+/// rather than a broken pipe.
+async fn read_body(mut body: Incoming) -> Result<Bytes, Refusal> {
+    let mut whole = Bytes::new();
+    let mut parts: Vec<u8> = Vec::new();
+    let mut size = 0;
+    while let Some(frame) = body.frame().await {
+        let broken = |_| Refusal::invalid("The request body did not arrive whole");
+        let Ok(part) = frame.map_err(broken)?.into_data() else { continue };
+        // Nearly every body arrives in one piece, which is kept without a copy.
+        if size == 0 {
+            whole = part.clone();
+        } else if size <= BODY_BYTES {
+            if parts.is_empty() {
+                parts.extend_from_slice(&whole);
+            }
+            parts.extend_from_slice(&part);
+        }
+        size += part.len();
     }
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
+    if size > BODY_BYTES {
+        return Err(Refusal::new(413, "The request body is too large"));
     }
-    match Limited::new(body, BODY_BYTES).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(fault) if fault.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Err(_) => Err(Refusal::invalid("The request body did not arrive whole")),
-    }
+    Ok(if parts.is_empty() { whole } else { Bytes::from(parts) })
+}
+
+/// Whether a request for the sandbox's own endpoints comes from a page of another site, by which that site
+/// would read or change what is kept here. The two APIs are guarded by their keys.
+fn is_foreign(method: &Method, headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|it| it.is_ascii_digit()));
+    let name = name.map_or(host, |(name, _)| name).trim_start_matches('[').trim_end_matches(']');
+    let is_local = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    !is_local || (*method != Method::GET && headers.contains_key(ORIGIN))
 }
 
 fn parse(raw: &[u8], content_type: Option<&HeaderValue>) -> Result<Value, Refusal> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{TimeDelta, Utc};
-use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{Method, StatusCode, Uri};
 use serde_json::Value;
 
 use crate::analytics::{self, Inbox};
@@ -28,9 +28,8 @@ const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) route: Route,
-    pub(crate) method: String,
-    /// The path with the query.
-    pub(crate) target: String,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
     pub(crate) is_write: bool,
     /// The error text when the authorization is wrong.
     pub(crate) unauthorized: Option<&'static str>,
@@ -377,8 +376,8 @@ fn recorded(call: &Call, external_ids: Vec<String>, now: Elapsed) -> RecordedReq
         time: Stamp::now().text(),
         elapsed_ms: now,
         operation: call.route.operation.name(),
-        method: call.method.clone(),
-        path: call.target.clone(),
+        method: call.method.to_string(),
+        path: call.uri.to_string(),
         body: String::from_utf8_lossy(&call.raw_body).into_owned(),
         external_ids,
         status: None,

@@ -77,11 +77,46 @@ async fn every_page_says_that_it_is_a_stand_in_and_escapes_values() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_reads_and_changes_nothing() {
+    let bench = Bench::start().await;
+    bench.account("a").await;
+    let reset = bench.client.post(bench.url("/sandbox/reset")).header("Origin", "https://example.com");
+    assert_eq!(read(reset).await.unwrap().status, 403);
+    assert_eq!(bench.state().accounts().len(), 1);
+    let check = async |host: &str, status: u16| {
+        let request = bench.client.get(bench.url("/sandbox/state")).header("Host", host);
+        assert_eq!(read(request).await.unwrap().status, status, "{host}");
+    };
+    check("rebound.example.com", 403).await;
+    check("rebound.example.com:80", 403).await;
+    check("127.0.0.1:80", 200).await;
+    check("localhost", 200).await;
+    check("[::1]:80", 200).await;
+}
+
+#[tokio::test]
 async fn the_journal_may_be_off() {
     let bench = Bench::with(SandboxConfig { journal_cap: 0, ..config() }).await;
     bench.account("a").await;
     assert!(bench.state().requests(&RequestFilter::default()).is_empty());
     assert_eq!(bench.state().counts().rest.requests, 1);
+}
+
+#[tokio::test]
+async fn the_plans_and_switches_of_the_documentation_are_valid() {
+    let bench = Bench::start().await;
+    let text = include_str!("../../../../docs/sandbox.md");
+    let mut plans = 0;
+    for block in text.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+        let value: Value = serde_json::from_str(block).unwrap();
+        let path = if value.is_array() { "/sandbox/faults" } else { "/sandbox/switches" };
+        assert_eq!(tell(&bench, path, value).await, 200, "{block}");
+        plans += 1;
+    }
+    assert!(plans >= 3, "{plans} found");
+    for switch in ask(&bench, "/sandbox/switches").await.as_object().unwrap().keys() {
+        assert!(text.contains(&format!("| `{switch}` |")), "{switch} is not documented");
+    }
 }
 
 #[tokio::test]
