@@ -1,1 +1,31 @@
-//! placeholder
+//! A run: lease, read, diff, map, plan and guards, execute, confirm, report.
+//!
+//! This crate alone waits, retries, limits rates and spawns tasks. It is handed everything it touches: a source, a
+//! destination's declaration, a compiled mapping, a [`Store`](ebb_state::Store), a [`Clock`](ebb_row::Clock) and a
+//! [`Transport`]; a simulation hands it virtual ones.
+//!
+//! The order that makes the guarantees hold is in `write.rs`: intent, send, log line, confirm in one transaction, free
+//! the slot. What it must never do: confirm a batch as a whole, print, read the environment.
+//!
+//! Start reading at [`Engine::plan`] and [`Engine::run`].
+
+mod budget;
+mod call_log;
+mod engine;
+mod error;
+mod execute;
+mod job;
+mod lease;
+mod look_up;
+mod planning;
+mod report;
+mod sealed;
+mod staging;
+mod transport;
+mod write;
+
+pub use engine::{Engine, EngineOptions};
+pub use error::EngineError;
+pub use job::{OnRemoved, PlanRequest, RunRequest, Scope, SyncJob};
+pub use report::{Phase, PlanSummary, Progress, RunCounts, RunReport, RunStatus, Silent, Snapshot};
+pub use transport::{HttpTransport, SystemClock, Transport, TransportError};

@@ -1,0 +1,508 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use ebb_destination::Api;
+use ebb_row::{Clock, RowKey};
+use ebb_state::{
+    CallEntry, ClosedRun, NewRun, PlanCounts, PlanFooter, PlanHeader, PlanReader, RunId, Store, SyncState,
+};
+use tokio::sync::watch;
+
+use crate::budget::BudgetGate;
+use crate::call_log::{LineStyle, unfinished_line};
+use crate::error::EngineError;
+use crate::execute::{Run, Suspects};
+use crate::job::{PlanRequest, RunRequest, Scope, SyncJob};
+use crate::lease::{LeaseKeeper, Waiting};
+use crate::planning::PlanFor;
+use crate::report::{PlanSummary, Progress, RunCounts, RunReport, RunStatus, Silent};
+use crate::sealed;
+use crate::transport::Transport;
+use crate::write::{Caller, Halt};
+
+/// What an engine is made of.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Snapshots, runs, leases.
+    pub store: Arc<dyn Store>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// HTTP.
+    pub transport: Arc<dyn Transport>,
+    /// Where working files go (`.ebb/work`); made when missing.
+    pub work_directory: PathBuf,
+    /// Bytes that a diff keeps in memory before it spills; 32 MiB by default.
+    pub spill_budget: usize,
+    /// The longest `Retry-After`, and the longest outage, that a run waits for; 15 min by default.
+    pub patience: Duration,
+    /// Becomes true when the process is to stop: runs end cleanly as `interrupted`.
+    pub stop: watch::Receiver<bool>,
+    /// ebb's version.
+    pub version: String,
+}
+
+/// Plans and runs syncs. Runs of one engine share its rate budgets.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) options: EngineOptions,
+    budgets: Mutex<BTreeMap<String, Arc<BudgetGate>>>,
+}
+
+/// How long a sealed plan may be run.
+const PLAN_LIFE: TimeDelta = TimeDelta::hours(24);
+
+/// How an executed or refused run ended, before it is closed.
+struct Ended {
+    status: RunStatus,
+    counts: RunCounts,
+    messages: Vec<String>,
+    plan: PlanCounts,
+    cursor: Option<String>,
+    read_everything: bool,
+}
+
+/// A run that holds its leases.
+struct Begun<'a> {
+    job: &'a SyncJob,
+    request: &'a RunRequest,
+    id: RunId,
+    time: DateTime<Utc>,
+    since: Duration,
+    state: SyncState,
+    progress: &'a dyn Progress,
+}
+
+impl Engine {
+    /// Makes an engine.
+    pub fn new(options: EngineOptions) -> Self {
+        Self { options, budgets: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Plans a sync into a file: reads the model, compares, maps, judges the guards. Sends nothing and changes no
+    /// snapshot. A refusal by a guard is in the footer, not an error.
+    ///
+    /// # Errors
+    /// Every variant of [`EngineError`] but `Busy`, `Credentials` and `Sum`.
+    pub async fn plan(
+        &self,
+        job: &SyncJob,
+        request: &PlanRequest,
+        progress: &dyn Progress,
+    ) -> Result<PlanSummary, EngineError> {
+        self.make_plan(&PlanFor {
+            job,
+            scope: &request.scope,
+            override_guards: &request.override_guards,
+            run: uuid::Uuid::now_v7().to_string(),
+            time: self.options.clock.now(),
+            file: &request.file,
+            progress,
+        })
+        .await
+    }
+
+    /// Runs a sync: plans it (or takes a sealed plan), judges the guards, sends, confirms row by row, reports.
+    ///
+    /// May be cancelled by dropping it at any instant: the next run continues from what was confirmed. A run that began
+    /// is closed with its status; a refusal by a guard, refused credentials or an interruption is a report, not an error.
+    ///
+    /// # Errors
+    /// Every variant of [`EngineError`] but `Credentials`.
+    pub async fn run(
+        &self,
+        job: &SyncJob,
+        request: &RunRequest,
+        progress: &dyn Progress,
+    ) -> Result<RunReport, EngineError> {
+        let (store, clock) = (&self.options.store, &self.options.clock);
+        let since = clock.elapsed();
+        let sealed = match &request.plan {
+            Some(path) => Some(self.open_sealed(job, path).await?),
+            None => None,
+        };
+        let scopes =
+            [format!("sync:{}", job.name), format!("object:{}:{}", job.destination.identity(), job.write.object)];
+        let waiting = Waiting { no_wait: request.no_wait, request_timeout: job.request_timeout, progress };
+        let keeper = LeaseKeeper::take(store, clock, &job.name, &scopes, waiting).await?;
+        let (id, time) = match &sealed {
+            Some(header) => (RunId(header.run.as_str().into()), header.time),
+            None => (RunId(uuid::Uuid::now_v7().to_string().into()), clock.now()),
+        };
+        let state = store.sync(&job.identity()).await?;
+        let begun = Begun { job, request, id, time, since, state, progress };
+        let (result, keeper) = self.run_leased(&begun, sealed.as_ref(), keeper).await;
+        keeper.release().await?;
+        result
+    }
+
+    async fn open_sealed(&self, job: &SyncJob, path: &Path) -> Result<PlanHeader, EngineError> {
+        let key = self.options.store.secret_key("plan").await?;
+        let reader = PlanReader::open(path, Some(key))?;
+        let header = reader.header().clone();
+        let refused = |message: String| EngineError::Refused { sync: job.name.clone(), message };
+        if header.sync != job.name {
+            return Err(refused(format!("the plan is of sync `{}`", header.sync)));
+        }
+        if header.version != self.options.version {
+            return Err(refused(format!("the plan was made by ebb {}; plan again", header.version)));
+        }
+        if self.options.clock.now() - header.time > PLAN_LIFE {
+            return Err(refused("the plan is older than 24 hours; plan again".to_owned()));
+        }
+        Ok(header)
+    }
+
+    /// Runs under the leases, and gives them back with the result.
+    async fn run_leased(
+        &self,
+        begun: &Begun<'_>,
+        sealed: Option<&PlanHeader>,
+        keeper: LeaseKeeper,
+    ) -> (Result<RunReport, EngineError>, LeaseKeeper) {
+        let file = self.options.work_directory.join(format!("{}.plan", begun.id));
+        let (result, keeper) = match self.begin(begun, &keeper).await {
+            Ok(()) => match self.prepare(begun, sealed, &file).await {
+                Ok((footer, header, plan)) => self.carry_out(begun, &footer, &header, &plan, keeper).await,
+                Err(error) => (Err(error), keeper),
+            },
+            Err(error) => (Err(error), keeper),
+        };
+        drop(std::fs::remove_file(&file));
+        let result = match result {
+            Ok(ended) => self.close(begun, ended, &keeper).await,
+            Err(error) => {
+                let ended = failed(&error);
+                match self.close(begun, ended, &keeper).await {
+                    Ok(_) => Err(error),
+                    Err(closing) => {
+                        tracing::error!(error = %closing, "the run could not be closed");
+                        Err(error)
+                    }
+                }
+            }
+        };
+        (result, keeper)
+    }
+
+    /// Opens the run, and settles what an earlier run left in flight.
+    async fn begin(&self, begun: &Begun<'_>, keeper: &LeaseKeeper) -> Result<(), EngineError> {
+        let store = &self.options.store;
+        let lease = keeper.lease()?;
+        let run = NewRun {
+            id: begun.id.clone(),
+            sync: begun.job.name.clone(),
+            started_at: self.options.clock.now(),
+            trigger: begun.request.trigger.clone(),
+            commit: begun.request.commit.clone(),
+            config: begun.job.config,
+        };
+        store.begin_run(lease, &run).await?;
+        let open = store.open_intents(begun.state.id).await?;
+        if !open.is_empty() {
+            let calls = open
+                .iter()
+                .map(|intent| CallEntry {
+                    run: intent.run.clone(),
+                    line: unfinished_line(intent, &begun.job.name),
+                    keys: intent.keys.iter().map(RowKey::hash).collect(),
+                })
+                .collect();
+            store.log_calls(begun.state.id, calls, Vec::new()).await?;
+            let keys: Vec<RowKey> =
+                open.into_iter().filter(|intent| intent.writes).flat_map(|intent| intent.keys).collect();
+            store.mark_dirty(begun.state.id, &keys).await?;
+        }
+        store.clear_journal(begun.state.id).await?;
+        store.apply_dirty(lease, begun.state.id).await?;
+        Ok(())
+    }
+
+    /// Makes the plan that is executed, or compares the sealed one with a fresh one.
+    async fn prepare(
+        &self,
+        begun: &Begun<'_>,
+        sealed: Option<&PlanHeader>,
+        file: &Path,
+    ) -> Result<(PlanFooter, PlanHeader, PathBuf), EngineError> {
+        let whole = Scope::default();
+        let fresh = self
+            .make_plan(&PlanFor {
+                job: begun.job,
+                scope: if sealed.is_some() { &whole } else { &begun.request.scope },
+                override_guards: &begun.request.override_guards,
+                run: begun.id.to_string(),
+                time: begun.time,
+                file,
+                progress: begun.progress,
+            })
+            .await?;
+        let (Some(header), Some(path)) = (sealed, &begun.request.plan) else {
+            return Ok((fresh.footer, fresh.header, fresh.file));
+        };
+        let refused = |message: String| EngineError::Refused { sync: begun.job.name.clone(), message };
+        let moved = sealed::what_moved(path, file, header, &fresh.header)?;
+        if !moved.is_empty() {
+            return Err(refused(format!("the plan no longer holds: {}", moved.join("; "))));
+        }
+        if !self.options.store.use_plan(&header.id).await? {
+            return Err(refused("the plan was run before; each plan runs once".to_owned()));
+        }
+        Ok((fresh.footer, header.clone(), path.clone()))
+    }
+
+    /// Judges the guards and executes.
+    async fn carry_out(
+        &self,
+        begun: &Begun<'_>,
+        footer: &PlanFooter,
+        header: &PlanHeader,
+        plan: &Path,
+        keeper: LeaseKeeper,
+    ) -> (Result<Ended, EngineError>, LeaseKeeper) {
+        let counts = &footer.counts;
+        let mut ended = Ended {
+            status: RunStatus::Refused,
+            counts: RunCounts { read: counts.read, removed: counts.gone, ..RunCounts::default() },
+            messages: footer.refusals.iter().map(|(guard, message)| format!("guard `{guard}`: {message}")).collect(),
+            plan: counts.clone(),
+            cursor: begun.state.cursor.clone(),
+            read_everything: header.read_everything,
+        };
+        if !ended.messages.is_empty() {
+            ended.counts.unchanged = counts.unchanged;
+            ended.counts.rejected = counts.rejected + counts.null_keys;
+            ended.counts.pending = counts.read - ended.counts.unchanged - ended.counts.rejected;
+            ended.read_everything = false;
+            return (Ok(ended), keeper);
+        }
+        let run = match self.run_of(begun, footer, keeper).await {
+            Ok(run) => Arc::new(run),
+            Err((error, keeper)) => return (Err(error), keeper),
+        };
+        let executed = match PlanReader::open(plan, None) {
+            Ok(mut reader) => run.execute(&mut reader, begun.progress).await,
+            Err(error) => Err(error.into()),
+        };
+        let Some(run) = Arc::into_inner(run) else {
+            unreachable!("every task of the run has ended");
+        };
+        let halt = run.caller.halted();
+        ended.counts = *run.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.counts.removed = counts.gone;
+        ended.counts.calls = run.caller.calls.load(std::sync::atomic::Ordering::Relaxed);
+        if let Err(error) = executed {
+            return (Err(error), run.caller.keeper);
+        }
+        if !ended.counts.holds() {
+            let known = ended.counts.unchanged + ended.counts.accepted + ended.counts.rejected;
+            let known = known + ended.counts.skipped + ended.counts.pending;
+            let sum = EngineError::Sum { sync: begun.job.name.clone(), read: ended.counts.read, known };
+            return (Err(sum), run.caller.keeper);
+        }
+        finish(&mut ended, halt, footer, &begun.state);
+        (Ok(ended), run.caller.keeper)
+    }
+
+    async fn run_of(
+        &self,
+        begun: &Begun<'_>,
+        footer: &PlanFooter,
+        keeper: LeaseKeeper,
+    ) -> Result<Run, (EngineError, LeaseKeeper)> {
+        let job = begun.job;
+        let namespace = match &job.project {
+            Some(project) => project.clone(),
+            None => match self.options.store.installation().await {
+                Ok(installation) => installation,
+                Err(error) => return Err((error.into(), keeper)),
+            },
+        };
+        let namespace = uuid::Uuid::parse_str(&namespace)
+            .unwrap_or_else(|_| uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, namespace.as_bytes()));
+        let plan = &footer.counts;
+        let counts = RunCounts {
+            read: plan.read,
+            unchanged: plan.unchanged,
+            rejected: plan.null_keys,
+            pending: plan.unknown,
+            ..RunCounts::default()
+        };
+        let (halt, _) = watch::channel(None);
+        let caller = Caller {
+            store: Arc::clone(&self.options.store),
+            clock: Arc::clone(&self.options.clock),
+            transport: Arc::clone(&self.options.transport),
+            budgets: self.gates(job),
+            apis: vec![Api::Rest, Api::Analytics],
+            keeper,
+            run: begun.id.clone(),
+            sync_name: job.name.clone(),
+            sync: begun.state.id,
+            request_timeout: job.request_timeout,
+            patience: self.options.patience,
+            style: LineStyle { body_cap: job.body_cap, redact: job.redact.clone() },
+            stop: self.options.stop.clone(),
+            halt,
+            next_intent: AtomicU64::new(1),
+            calls: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
+            note: Mutex::new(None),
+        };
+        Ok(Run {
+            job: job.clone(),
+            caller,
+            namespace,
+            generation: begun.state.generation,
+            counts: Mutex::new(counts),
+            changed: AtomicBool::new(false),
+            suspects: Mutex::new(Suspects::default()),
+            operations: plan.add + plan.change + plan.remove,
+        })
+    }
+
+    /// Returns the gates of a destination's budgets; destinations with one token share theirs.
+    fn gates(&self, job: &SyncJob) -> Vec<Arc<BudgetGate>> {
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        job.destination
+            .budgets()
+            .iter()
+            .map(|budget| {
+                let make = || {
+                    let (clock, store) = (Arc::clone(&self.options.clock), Arc::clone(&self.options.store));
+                    Arc::new(BudgetGate::new(budget, clock, store))
+                };
+                Arc::clone(budgets.entry(budget.key.clone()).or_insert_with(make))
+            })
+            .collect()
+    }
+
+    async fn close(&self, begun: &Begun<'_>, mut ended: Ended, keeper: &LeaseKeeper) -> Result<RunReport, EngineError> {
+        let took = self.options.clock.elapsed().saturating_sub(begun.since);
+        ended.counts.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let plan = &ended.plan;
+        let summary = serde_json::json!({
+            "counts": ended.counts,
+            "messages": ended.messages,
+            "plan": { "add": plan.add, "change": plan.change, "remove": plan.remove, "gone": plan.gone },
+        });
+        let closed = ClosedRun {
+            status: ended.status.word().to_owned(),
+            finished_at: self.options.clock.now(),
+            summary: summary.to_string(),
+            mapping: ended.read_everything.then(|| begun.job.mapping.digest()),
+            cursor: ended.cursor.clone(),
+            read_everything: ended.read_everything,
+        };
+        let closing = self.options.store.end_run(keeper.lease()?, begun.state.id, &begun.id, &closed).await;
+        if let Err(error) = closing {
+            // Whoever holds the lease now shows this run as interrupted.
+            if ended.status != RunStatus::Interrupted {
+                return Err(error.into());
+            }
+        }
+        Ok(RunReport {
+            id: begun.id.clone(),
+            sync: begun.job.name.clone(),
+            status: ended.status,
+            counts: ended.counts,
+            messages: ended.messages,
+            plan: ended.plan,
+        })
+    }
+
+    /// Checks a destination's tokens without writing: one line for each.
+    ///
+    /// # Errors
+    /// [`EngineError::State`].
+    pub async fn check_destination(&self, job: &SyncJob) -> Result<Vec<ebb_destination::CheckLine>, EngineError> {
+        let _ = (job, Silent);
+        let mut lines = Vec::new();
+        for mut steps in job.destination.check() {
+            let mut answer_of: Option<ebb_destination::Reply> = None;
+            loop {
+                let answer = match &answer_of {
+                    Some(reply) => ebb_destination::Answer::Reply(reply),
+                    None => ebb_destination::Answer::Start,
+                };
+                match steps.step(answer, self.options.clock.now()) {
+                    ebb_destination::Step::Done(line) => {
+                        lines.push(line);
+                        break;
+                    }
+                    ebb_destination::Step::Split { .. } => break,
+                    ebb_destination::Step::Send(request) => {
+                        match self.options.transport.send(&request, job.request_timeout).await {
+                            Ok(reply) => answer_of = Some(reply),
+                            Err(error) => {
+                                lines.push(ebb_destination::CheckLine {
+                                    what: request.operation.to_owned(),
+                                    works: Some(false),
+                                    text: error.reason,
+                                });
+                                break;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(lines)
+    }
+}
+
+/// Settles the status from the fates and what halted the run.
+fn finish(ended: &mut Ended, halt: Option<Halt>, footer: &PlanFooter, state: &SyncState) {
+    let counts = &ended.counts;
+    let clean = counts.rejected == 0 && counts.pending == 0;
+    ended.read_everything &= halt.is_none();
+    // A cursor moves only with the rows under it: a row that is not accepted must be read again.
+    ended.cursor = if clean && halt.is_none() { footer.cursor.clone() } else { state.cursor.clone() };
+    let (status, message) = match halt {
+        None if clean => (RunStatus::Succeeded, None),
+        None => (RunStatus::Partial, None),
+        Some(Halt::Stopped) => (RunStatus::Interrupted, Some("stopped by a signal".to_owned())),
+        Some(Halt::LeaseLost) => {
+            (RunStatus::Interrupted, Some("the lease was lost: another process took the sync over".to_owned()))
+        }
+        Some(Halt::Credentials(api, status)) => {
+            let error = EngineError::Credentials { api, status };
+            (RunStatus::Failed, Some(error.to_string()))
+        }
+        Some(Halt::Systemic(text)) => (RunStatus::Failed, Some(text)),
+        Some(Halt::Patience(text)) => (RunStatus::Partial, Some(text)),
+        Some(Halt::State(text)) => (RunStatus::Failed, Some(text)),
+    };
+    ended.status = status;
+    if counts.rejected > 0 {
+        ended.messages.push(format!("{} rows were rejected", counts.rejected));
+    }
+    if counts.pending > 0 {
+        ended.messages.push(format!("{} rows are pending", counts.pending));
+    }
+    if let Some(message) = message {
+        ended.messages.insert(0, message);
+    }
+}
+
+/// The end of a run that an error stopped before anything was sent.
+fn failed(error: &EngineError) -> Ended {
+    let status = if matches!(error, EngineError::Refused { .. }) { RunStatus::Refused } else { RunStatus::Failed };
+    let mut messages = vec![error.to_string()];
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        messages.push(inner.to_string());
+        cause = inner.source();
+    }
+    Ended {
+        status,
+        counts: RunCounts::default(),
+        messages,
+        plan: PlanCounts::default(),
+        cursor: None,
+        read_everything: false,
+    }
+}
