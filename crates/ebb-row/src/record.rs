@@ -98,15 +98,38 @@ fn write_canonical(object: &Object, prefix: &str, volatile: &[String], out: &mut
         }
         crate::json::write_json_string(name, out);
         out.push(b':');
-        if let Value::Object(inner) = value {
-            write_canonical(inner, &nested, volatile, out)?;
-        } else {
-            write_json(value, out)?;
-        }
+        write_canonical_value(value, &nested, volatile, out)?;
         out.push(b',');
     }
     out.push(b'}');
     Ok(())
+}
+
+/// Objects inside lists are canonical too: a source may give the fields of one JSON cell in another order.
+fn write_canonical_value(value: &Value, path: &str, volatile: &[String], out: &mut Vec<u8>) -> Result<(), JsonError> {
+    match value {
+        Value::Object(object) => write_canonical(object, path, volatile, out),
+        Value::List(items) => {
+            out.push(b'[');
+            for item in items {
+                write_canonical_value(item, "", &[], out)?;
+                out.push(b',');
+            }
+            out.push(b']');
+            Ok(())
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Decimal(_)
+        | Value::Text(_)
+        | Value::Bytes(_)
+        | Value::Instant(_)
+        | Value::LocalTime(_)
+        | Value::Date(_)
+        | Value::Lookup(_) => write_json(value, out),
+    }
 }
 
 /// How one field differs between two records.
@@ -178,6 +201,9 @@ mod tests {
     fn digest_ignores_order_and_volatile_fields() {
         let one = Record::new(object(r#"{"a":1,"t":{"x":1,"y":2}}"#));
         let two = Record::new(object(r#"{"t":{"y":2,"x":1},"a":1}"#));
+        let listed = |json: &str| Record::new(object(json)).digest();
+        assert_eq!(listed(r#"{"l":[[{"x":1,"y":2}]]}"#), listed(r#"{"l":[[{"y":2,"x":1}]]}"#));
+        assert_ne!(listed(r#"{"l":[1,2]}"#), listed(r#"{"l":[2,1]}"#));
         assert_eq!(one.digest(), two.digest());
         let mut three = Record::new(object(r#"{"t":{"y":2,"x":1,"at":"now"},"a":1}"#));
         assert_ne!(one.digest(), three.digest());
