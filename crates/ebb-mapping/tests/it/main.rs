@@ -1,0 +1,6 @@
+//! Mappings at the crate's boundary: cases as files, and laws.
+
+mod cases;
+mod laws;
+mod rows;
+mod yaml;
