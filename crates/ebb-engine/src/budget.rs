@@ -189,12 +189,12 @@ impl BudgetGate {
         if remaining < u64::from(learned.write_cost) {
             learned.closed_until = learned.closed_until.max(now + Duration::from_secs(reset.clamp(1, 60)));
         }
-        self.learn_cost(&mut learned, remaining, reset, now, writes);
+        self.learn_cost(&mut learned, (remaining, reset), now, writes);
     }
 
     /// Learns a write's cost from how fast the remaining units fall; it only ever rises, so a mistake costs speed, not a
     /// 429. A reset of a second or two tells of a bucket that refills evenly, a longer one of a window.
-    fn learn_cost(&self, learned: &mut Learned, remaining: u64, reset: u64, now: Duration, writes: bool) {
+    fn learn_cost(&self, learned: &mut Learned, (remaining, reset): (u64, u64), now: Duration, writes: bool) {
         if let Some((before, then)) = learned.last_remaining
             && writes
         {

@@ -230,7 +230,17 @@ fn redacted(value: Value, paths: &[String]) -> Value {
                 Value::Object(fields)
             }
             Value::List(items) => Value::List(items.into_iter().map(|item| walk(item, at, paths)).collect()),
-            other => other,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Decimal(_)
+            | Value::Text(_)
+            | Value::Bytes(_)
+            | Value::Instant(_)
+            | Value::LocalTime(_)
+            | Value::Date(_)
+            | Value::Lookup(_) => value,
         }
     }
     walk(value, "", paths)

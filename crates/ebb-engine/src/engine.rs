@@ -65,6 +65,13 @@ struct Ended {
     read_everything: bool,
 }
 
+/// A plan to execute, and the fresh one's verdict.
+struct Prepared {
+    footer: PlanFooter,
+    header: PlanHeader,
+    file: PathBuf,
+}
+
 /// A run that holds its leases.
 struct Begun<'a> {
     job: &'a SyncJob,
@@ -166,7 +173,7 @@ impl Engine {
         let file = self.options.work_directory.join(format!("{}.plan", begun.id));
         let (result, keeper) = match self.begin(begun, &keeper).await {
             Ok(()) => match self.prepare(begun, sealed, &file).await {
-                Ok((footer, header, plan)) => self.carry_out(begun, &footer, &header, &plan, keeper).await,
+                Ok(prepared) => self.carry_out(begun, &prepared, keeper).await,
                 Err(error) => (Err(error), keeper),
             },
             Err(error) => (Err(error), keeper),
@@ -227,7 +234,7 @@ impl Engine {
         begun: &Begun<'_>,
         sealed: Option<&PlanHeader>,
         file: &Path,
-    ) -> Result<(PlanFooter, PlanHeader, PathBuf), EngineError> {
+    ) -> Result<Prepared, EngineError> {
         let whole = Scope::default();
         let fresh = self
             .make_plan(&PlanFor {
@@ -241,7 +248,7 @@ impl Engine {
             })
             .await?;
         let (Some(header), Some(path)) = (sealed, &begun.request.plan) else {
-            return Ok((fresh.footer, fresh.header, fresh.file));
+            return Ok(Prepared { footer: fresh.footer, header: fresh.header, file: fresh.file });
         };
         let refused = |message: String| EngineError::Refused { sync: begun.job.name.clone(), message };
         let moved = sealed::what_moved(path, file, header, &fresh.header)?;
@@ -251,18 +258,17 @@ impl Engine {
         if !self.options.store.use_plan(&header.id).await? {
             return Err(refused("the plan was run before; each plan runs once".to_owned()));
         }
-        Ok((fresh.footer, header.clone(), path.clone()))
+        Ok(Prepared { footer: fresh.footer, header: header.clone(), file: path.clone() })
     }
 
     /// Judges the guards and executes.
     async fn carry_out(
         &self,
         begun: &Begun<'_>,
-        footer: &PlanFooter,
-        header: &PlanHeader,
-        plan: &Path,
+        prepared: &Prepared,
         keeper: LeaseKeeper,
     ) -> (Result<Ended, EngineError>, LeaseKeeper) {
+        let footer = &prepared.footer;
         let counts = &footer.counts;
         let mut ended = Ended {
             status: RunStatus::Refused,
@@ -270,7 +276,7 @@ impl Engine {
             messages: footer.refusals.iter().map(|(guard, message)| format!("guard `{guard}`: {message}")).collect(),
             plan: counts.clone(),
             cursor: begun.state.cursor.clone(),
-            read_everything: header.read_everything,
+            read_everything: prepared.header.read_everything,
         };
         if !ended.messages.is_empty() {
             ended.counts.unchanged = counts.unchanged;
@@ -283,7 +289,7 @@ impl Engine {
             Ok(run) => Arc::new(run),
             Err((error, keeper)) => return (Err(error), keeper),
         };
-        let executed = match PlanReader::open(plan, None) {
+        let executed = match PlanReader::open(&prepared.file, None) {
             Ok(mut reader) => run.execute(&mut reader, begun.progress).await,
             Err(error) => Err(error.into()),
         };
@@ -472,9 +478,8 @@ fn finish(ended: &mut Ended, halt: Option<Halt>, footer: &PlanFooter, state: &Sy
             let error = EngineError::Credentials { api, status };
             (RunStatus::Failed, Some(error.to_string()))
         }
-        Some(Halt::Systemic(text)) => (RunStatus::Failed, Some(text)),
         Some(Halt::Patience(text)) => (RunStatus::Partial, Some(text)),
-        Some(Halt::State(text)) => (RunStatus::Failed, Some(text)),
+        Some(Halt::Systemic(text) | Halt::State(text)) => (RunStatus::Failed, Some(text)),
     };
     ended.status = status;
     if counts.rejected > 0 {

@@ -52,6 +52,8 @@ pub(crate) struct Suspects {
 struct Operation {
     row: PlanRow,
     record: Object,
+    /// What was accepted before, with ids in place of references as far as they are known.
+    previous: Option<Arc<Object>>,
 }
 
 impl Run {
@@ -206,7 +208,7 @@ impl Run {
             for lookup in found {
                 wanted.entry(lookup).or_default().push(row.key.clone());
             }
-            operations.push(Operation { row, record });
+            operations.push(Operation { row, record, previous: None });
         }
         if !wanted.is_empty()
             && let Err(error) = self.resolve(&wanted, resolved).await
@@ -233,7 +235,16 @@ impl Run {
         let mut rejected = Vec::new();
         for operation in operations {
             match substitute(&Value::Object(operation.record.clone()), &resolved.ids) {
-                Ok(Value::Object(record)) => ready.push(Operation { record, ..operation }),
+                Ok(Value::Object(record)) => {
+                    let previous = operation.row.previous.as_deref().map(|json| {
+                        let previous = read_object(Some(json));
+                        match substitute(&Value::Object(previous.clone()), &resolved.ids) {
+                            Ok(Value::Object(previous)) => Arc::new(previous),
+                            _ => Arc::new(previous),
+                        }
+                    });
+                    ready.push(Operation { record, previous, ..operation });
+                }
                 Err(lookup) if resolved.missing.contains(&lookup) => {
                     let reason =
                         format!("the destination has no {} with the id `{}`", lookup.object, lookup.external_id);
@@ -270,7 +281,7 @@ impl Run {
         let outcomes = loop {
             let records = group.iter().map(|operation| self.write_record(operation)).collect();
             let mut steps = self.job.destination.write(&self.job.write, records);
-            match self.caller.drive(steps.as_mut(), &keys, &mut made, &summarize).await {
+            match self.caller.drive(steps.as_mut(), &keys, &mut made, &|outcomes| summarize(outcomes)).await {
                 Driven::Done(outcomes) => {
                     let wait = outcomes.iter().find_map(|outcome| match outcome {
                         Outcome::Retry { after, .. } => Some(after.unwrap_or_default()),
@@ -326,7 +337,7 @@ impl Run {
         WriteRecord {
             key: row.key.clone(),
             record: Record::new(operation.record.clone()),
-            previous: row.previous.as_deref().map(|json| Arc::new(read_object(Some(json)))),
+            previous: operation.previous.clone(),
             id: row.destination_id.clone(),
             message_id: uuid::Uuid::new_v5(&self.namespace, name.as_bytes()).to_string(),
             digest: row.digest,
@@ -476,7 +487,7 @@ fn accepted_record(row: &PlanRow) -> Arc<str> {
 }
 
 /// The outcome of a write's last call, for its log line: that of all its records, or `mixed`.
-fn summarize(outcomes: &Vec<Outcome>) -> (&'static str, Option<String>) {
+fn summarize(outcomes: &[Outcome]) -> (&'static str, Option<String>) {
     let word = |outcome: &Outcome| match outcome {
         Outcome::Accepted { .. } => ("accepted", None),
         Outcome::Skipped { reason } => ("skipped", Some(reason.clone())),

@@ -11,12 +11,15 @@
 
 mod budget;
 mod call_log;
+mod candidates;
 mod engine;
 mod error;
 mod execute;
+mod first_pass;
 mod job;
 mod lease;
 mod look_up;
+mod mapper;
 mod planning;
 mod report;
 mod sealed;

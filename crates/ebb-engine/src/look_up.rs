@@ -54,7 +54,16 @@ pub(crate) fn substitute(value: &Value, ids: &BTreeMap<Lookup, String>) -> Resul
                 .map(|(name, field)| Ok((Arc::clone(name), substitute(field, ids)?)))
                 .collect::<Result<Object, Lookup>>()?,
         ),
-        other => other.clone(),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Decimal(_)
+        | Value::Text(_)
+        | Value::Bytes(_)
+        | Value::Instant(_)
+        | Value::LocalTime(_)
+        | Value::Date(_) => value.clone(),
     })
 }
 

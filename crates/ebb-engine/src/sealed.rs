@@ -53,6 +53,7 @@ pub(crate) fn what_moved(
 }
 
 type Mark = (u8, Hash128, Hash128);
+type Marks = BTreeMap<(Hash128, u8), (String, Mark)>;
 
 fn key_of(row: &PlanRow) -> (Hash128, u8) {
     (row.key.hash(), u8::from(row.kind == PlanKind::Gone))
@@ -70,7 +71,7 @@ fn mark(row: &PlanRow) -> Mark {
     (kind, row.seen, row.digest)
 }
 
-fn rows(path: &Path) -> Result<BTreeMap<(Hash128, u8), (String, Mark)>, EngineError> {
+fn rows(path: &Path) -> Result<Marks, EngineError> {
     let mut found = BTreeMap::new();
     let mut reader = PlanReader::open(path, None)?;
     while let Some(row) = reader.next_row()? {

@@ -67,16 +67,14 @@ impl Transport for HttpTransport {
         for (name, text) in &request.headers {
             builder = match text {
                 HeaderText::Plain(text) => builder.header(*name, text),
-                HeaderText::Secret(secret) => match reqwest::header::HeaderValue::from_str(secret.expose()) {
-                    Ok(mut value) => {
-                        value.set_sensitive(true);
-                        builder.header(*name, value)
-                    }
-                    Err(_) => {
+                HeaderText::Secret(secret) => {
+                    let Ok(mut value) = reqwest::header::HeaderValue::from_str(secret.expose()) else {
                         let reason = format!("the secret for `{name}` has characters that no header can hold");
                         return Err(TransportError { reason, sent: false });
-                    }
-                },
+                    };
+                    value.set_sensitive(true);
+                    builder.header(*name, value)
+                }
             };
         }
         if let Some(body) = &request.body {

@@ -275,7 +275,7 @@ impl Caller {
                 return if error.sent {
                     self.ambiguous(line, &reason, tries, made).await
                 } else {
-                    self.unavailable(line, &reason, None, tries, made).await
+                    self.unavailable(line, (&reason, None), tries, made).await
                 };
             }
         };
@@ -294,7 +294,7 @@ impl Caller {
             }
             Verdict::Unavailable => {
                 let reason = format!("HTTP {}", reply.status);
-                self.unavailable(line, &reason, asked, tries, made).await
+                self.unavailable(line, (&reason, asked), tries, made).await
             }
             Verdict::Ambiguous => {
                 let reason = format!("HTTP {}", reply.status);
@@ -333,8 +333,7 @@ impl Caller {
     async fn unavailable(
         &self,
         line: &Line<'_>,
-        reason: &str,
-        asked: Option<Duration>,
+        (reason, asked): (&str, Option<Duration>),
         tries: &mut Tries,
         made: &mut Made,
     ) -> Next<'static> {
