@@ -73,7 +73,7 @@ impl Checker<'_> {
                 format!("column `{name}` is {shown}, which has no JSON form")
             } else {
                 let verb = if rule.accepts == Accepts::Field(FieldType::Object) { "must be" } else { "takes" };
-                format!("`{}` {verb} {}, but column `{name}` is {shown}", rule.path, rule.accepts.words())
+                format!("{verb} {}, but column `{name}` is {shown}", rule.accepts.words())
             };
             self.fault(rule.at, &rule.path, message, advice(name, column.kind, rule.accepts, &rule.path));
         }

@@ -134,7 +134,7 @@ impl Compiler<'_> {
         place.lookup = LookupPlace::Nothing;
         let mut rule = self.value(node, &place)?;
         if rule.depends_on_run() {
-            self.fault(node.at, name, "the match field must not depend on the run", None::<String>);
+            self.fault(node.at, name, "a match field must not depend on the run", None::<String>);
         }
         rule.is_match = true;
         Some(FieldRule { key: KeyRule::Name(name.into()), rule, is_merged: false })
@@ -156,24 +156,24 @@ impl Compiler<'_> {
             let hint = "names may be templates inside an object such as `traits`";
             self.fault(key.at, name, "the name of a destination field cannot be a template", Some(hint));
         } else if is_directive(name) {
-            let message = format!("`{name}` does not stand here: `fields` holds the destination's fields");
+            let message = "a directive does not stand here: `fields` holds the destination's fields";
             self.fault(key.at, name, message, Some("write it inside an object such as `traits`"));
         } else if known.match_name == Some(name) {
             let place = self.match_place(name, known.targets);
             let Some(rule) = self.value(node, &place) else { return };
             let matched = root.fields.iter().find(|field| field.rule.is_match);
             if matched.is_some_and(|matched| !same(&matched.rule, &rule)) {
-                let message = format!("`{name}` is mapped by `match` already, and to something else");
+                let message = "is mapped by `match` already, and to something else";
                 self.fault(key.at, name, message, Some("leave it out of `fields`"));
             }
         } else if root.writes_out(name) {
-            self.fault(key.at, name, format!("`{name}` is mapped twice"), None::<String>);
+            self.fault(key.at, name, "is mapped twice", None::<String>);
         } else if let Some(place) = self.target_place(name, known.targets) {
             let rule = self.value(node, &place);
             root.fields.extend(rule.map(|rule| FieldRule { key: KeyRule::Name(name.into()), rule, is_merged: false }));
         } else {
             let hint = unknown_field_hint(name, known.targets);
-            self.fault(key.at, name, format!("the object has no field `{name}`"), hint);
+            self.fault(key.at, name, "the object has no such field", hint);
         }
     }
 
@@ -250,7 +250,7 @@ impl Compiler<'_> {
             Accepts::Json | Accepts::ExternalId | Accepts::Field(FieldType::Ids) => {}
             Accepts::Field(FieldType::Object) => return self.not_an_object(at, place, "a list"),
             Accepts::Field(FieldType::Text | FieldType::Id | FieldType::Boolean | FieldType::Timestamp) => {
-                let message = format!("`{}` takes {}, not a list", place.path, place.accepts.words());
+                let message = format!("takes {}, not a list", place.accepts.words());
                 self.fault(at, &place.path, message, None::<String>);
                 return None;
             }
@@ -264,7 +264,7 @@ impl Compiler<'_> {
 
     fn object(&mut self, entries: &[(Key, Node)], at: usize, place: &Place<'_>) -> Option<Rule> {
         if !matches!(place.accepts, Accepts::Json | Accepts::Field(FieldType::Object)) {
-            let message = format!("`{}` takes {}, not an object", place.path, place.accepts.words());
+            let message = format!("takes {}, not an object", place.accepts.words());
             self.fault(at, &place.path, message, None::<String>);
             return None;
         }
@@ -296,7 +296,7 @@ impl Compiler<'_> {
             self.fault(key.at, &place.path, "the name of a field is empty", None::<String>);
             return;
         } else if object.writes_out(&key.name) {
-            self.fault(key.at, &inner.path, format!("`{}` is mapped twice", key.name), None::<String>);
+            self.fault(key.at, &inner.path, "is mapped twice", None::<String>);
             return;
         } else {
             KeyRule::Name(key.name.as_str().into())
@@ -376,7 +376,7 @@ impl Compiler<'_> {
         if let Some(kind) = rule.convert
             && !type_fits(kind, place.accepts)
         {
-            let message = format!("`{}` takes {}, not `type: {}`", place.path, place.accepts.words(), kind.word());
+            let message = format!("takes {}, not `type: {}`", place.accepts.words(), kind.word());
             self.fault(at, &place.path, message, None::<String>);
             return None;
         }
@@ -391,7 +391,7 @@ impl Compiler<'_> {
                     return self.not_an_object(at, place, "text, which this template gives");
                 }
                 if is_text && place.accepts == Accepts::Field(FieldType::Boolean) {
-                    let message = format!("`{}` takes a boolean, not text, which this template gives", place.path);
+                    let message = "takes a boolean, not text, which this template gives";
                     let hint = "`{ $template: ..., type: boolean }` reads it as one";
                     self.fault(at, &place.path, message, Some(hint));
                     return None;
@@ -423,7 +423,7 @@ impl Compiler<'_> {
                 if place.accepts == Accepts::Field(FieldType::Object) && value.as_object().is_none() {
                     self.not_an_object(at, place, value.kind().to_string().as_str());
                 } else {
-                    self.fault(at, &place.path, format!("`{}` {message}", place.path), None::<String>);
+                    self.fault(at, &place.path, message, None::<String>);
                 }
                 None
             }
@@ -431,7 +431,7 @@ impl Compiler<'_> {
     }
 
     fn not_an_object(&mut self, at: usize, place: &Place<'_>, got: &str) -> Option<Rule> {
-        let message = format!("`{}` must be an object, not {got}", place.path);
+        let message = format!("must be an object, not {got}");
         self.fault(at, &place.path, message, Some(object_form(&place.path, None)));
         None
     }

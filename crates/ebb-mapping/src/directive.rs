@@ -188,13 +188,17 @@ impl Compiler<'_> {
             LookupPlace::Anything => {}
             LookupPlace::Of(wanted) if wanted == object => {}
             LookupPlace::Of(wanted) => {
-                let message = format!("`{}` holds ids of `{wanted}`, not of `{object}`", place.path);
+                let message = format!("holds ids of `{wanted}`, not of `{object}`");
                 self.fault(argument.at, &place.path, message, None::<String>);
                 return None;
             }
             LookupPlace::Nothing => {
-                let message = format!("`{}` takes no look-up", place.path);
-                self.fault(key.at, &place.path, message, Some("it takes your own value: map the column itself"));
+                self.fault(
+                    key.at,
+                    &place.path,
+                    "takes no look-up",
+                    Some("it takes your own value: map the column itself"),
+                );
                 return None;
             }
         }

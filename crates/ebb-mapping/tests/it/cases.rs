@@ -110,3 +110,13 @@ fn invalid_mappings_show_every_fault_with_its_place() {
     }
     assert!(failures.is_empty(), "\n{failures}");
 }
+
+#[test]
+fn the_example_of_the_users_page_compiles() {
+    let page = include_str!("../../../../docs/mapping.md");
+    let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let case = read(example);
+    let fields = get(&case, "fields").expect("fields");
+    let mapping = Mapping::compile(fields, match_field(&case), &targets(), &settings(&read("{}")));
+    assert_eq!(mapping.map(|mapping| mapping.lookups()), Ok(vec!["organization".to_owned()]));
+}
