@@ -1,0 +1,58 @@
+# What can be done here. `tests/setup.sh just RECIPE` installs what a recipe needs first.
+
+# The recipes.
+default:
+    @just --list --unsorted
+
+# Installs what the tests and lints need, where it is missing.
+setup:
+    tests/setup.sh
+
+# Everything a change must pass besides the tests.
+check: format lint doc deny
+
+# Formatting.
+format:
+    cargo fmt --all --check
+
+# Clippy, with warnings as errors.
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# The docs of every crate, with broken links as errors.
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
+
+# Licences, sources and bans of the dependencies. `just deny advisories` asks the advisory database, over the network.
+deny *checks='licenses bans sources':
+    command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
+    cargo deny --locked check {{ checks }}
+
+# All tests, against private Postgres and MariaDB servers. Arguments go to nextest: `just test -E 'test(g1_)'`.
+test *arguments:
+    cargo test --workspace --doc --locked --quiet
+    tests/servers.sh run -- cargo nextest run --workspace --locked {{ arguments }}
+
+# The tests of one crate, without servers: `just test-crate ebb-plan`.
+test-crate crate *arguments:
+    cargo nextest run -p {{ crate }} {{ arguments }}
+
+# The tests again, writing what they saw into the golden files. Read the diff before you commit it.
+bless *arguments:
+    EBB_BLESS=1 INSTA_UPDATE=always tests/servers.sh run -- cargo nextest run --workspace {{ arguments }}
+
+# One seed of the simulation: `just sim 42`.
+sim seed:
+    EBB_SIMULATION_SEED={{ seed }} cargo nextest run -p ebb-tests --no-capture -E 'test(simulation)'
+
+# The example project against the sandbox. Needs no keys and no servers.
+demo *arguments:
+    cargo run --release -- demo {{ arguments }}
+
+# The numbers of the performance goals: `just bench --help`.
+bench *arguments:
+    cargo run --release -p ebb-bench -- {{ arguments }}
+
+# What CI runs.
+ci:
+    .ci/run
