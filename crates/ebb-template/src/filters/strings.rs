@@ -1,0 +1,455 @@
+//! Filters on text.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use ebb_row::Value;
+use regex::Regex;
+
+use crate::error::Fault;
+use crate::filters::{Arguments, Call, Filter, owned};
+use crate::print::text_of;
+
+pub(super) const FILTERS: &[Filter] = &[
+    Filter::new("append", "Puts text behind.", append).takes("text", 1, 0).shows(
+        "{{ name | append: '!' }}",
+        r#"{"name":"Ada"}"#,
+        r#""Ada!""#,
+    ),
+    Filter::new("prepend", "Puts text in front.", prepend).takes("text", 1, 0).shows(
+        "{{ id | prepend: 'acct_' }}",
+        r#"{"id":7}"#,
+        r#""acct_7""#,
+    ),
+    Filter::new("capitalize", "Makes the first character upper case and the rest lower case.", capitalize).shows(
+        "{{ plan | capitalize }}",
+        r#"{"plan":"proPlan"}"#,
+        r#""Proplan""#,
+    ),
+    Filter::new("downcase", "Makes lower case.", downcase).shows(
+        "{{ email | downcase }}",
+        r#"{"email":"Ada@Example.ORG"}"#,
+        r#""ada@example.org""#,
+    ),
+    Filter::new("upcase", "Makes upper case.", upcase).shows("{{ plan | upcase }}", r#"{"plan":"pro"}"#, r#""PRO""#),
+    Filter::new("strip", "Drops whitespace on both sides.", strip).shows(
+        "{{ name | strip }}",
+        r#"{"name":"  Ada "}"#,
+        r#""Ada""#,
+    ),
+    Filter::new("lstrip", "Drops whitespace on the left.", lstrip).shows(
+        "{{ name | lstrip }}",
+        r#"{"name":"  Ada "}"#,
+        r#""Ada ""#,
+    ),
+    Filter::new("rstrip", "Drops whitespace on the right.", rstrip).shows(
+        "{{ name | rstrip }}",
+        r#"{"name":"  Ada "}"#,
+        r#""  Ada""#,
+    ),
+    Filter::new("strip_newlines", "Drops line breaks.", strip_newlines).shows(
+        "{{ note | strip_newlines }}",
+        r#"{"note":"a\r\nb\n"}"#,
+        r#""ab""#,
+    ),
+    Filter::new("squish", "Drops whitespace on both sides and makes each inner run one space.", squish).shows(
+        "{{ name | squish }}",
+        r#"{"name":" Ada \n King "}"#,
+        r#""Ada King""#,
+    ),
+    Filter::new("normalize_whitespace", "The same as `squish`.", squish).shows(
+        "{{ name | normalize_whitespace }}",
+        r#"{"name":"a  b"}"#,
+        r#""a b""#,
+    ),
+    Filter::new("newline_to_br", "Puts `<br />` before each line break.", newline_to_br).shows(
+        "{{ note | newline_to_br }}",
+        r#"{"note":"a\r\nb"}"#,
+        r#""a<br />\nb""#,
+    ),
+    Filter::new("strip_html", "Drops tags, comments, scripts and styles.", strip_html).shows(
+        "{{ note | strip_html }}",
+        r#"{"note":"<p>Hi <b>you</b><!-- x --></p>"}"#,
+        r#""Hi you""#,
+    ),
+    Filter::new("escape", "Escapes `&`, `<`, `>` and quotes for HTML.", escape).shows(
+        "{{ note | escape }}",
+        r#"{"note":"<b> & 'c'"}"#,
+        r#""&lt;b&gt; &amp; &#39;c&#39;""#,
+    ),
+    Filter::new("h", "The same as `escape`.", escape).shows("{{ a | h }}", r#"{"a":"<"}"#, r#""&lt;""#),
+    Filter::new("escape_once", "Escapes for HTML, but leaves what is escaped already.", escape_once).shows(
+        "{{ note | escape_once }}",
+        r#"{"note":"&lt; & <"}"#,
+        r#""&lt; &amp; &lt;""#,
+    ),
+    Filter::new("replace", "Replaces every occurrence of a plain text.", replace)
+        .takes("search, replacement = \"\"", 1, 1)
+        .shows("{{ phone | replace: '-', ' ' }}", r#"{"phone":"1-2-3"}"#, r#""1 2 3""#),
+    Filter::new("replace_first", "Replaces the first occurrence.", replace_first)
+        .takes("search, replacement = \"\"", 1, 1)
+        .shows("{{ phone | replace_first: '-', ' ' }}", r#"{"phone":"1-2-3"}"#, r#""1 2-3""#),
+    Filter::new("replace_last", "Replaces the last occurrence.", replace_last)
+        .takes("search, replacement = \"\"", 1, 1)
+        .shows("{{ phone | replace_last: '-', ' ' }}", r#"{"phone":"1-2-3"}"#, r#""1-2 3""#),
+    Filter::new("remove", "Removes every occurrence of a plain text.", replace).takes("search", 1, 0).shows(
+        "{{ phone | remove: '-' }}",
+        r#"{"phone":"1-2-3"}"#,
+        r#""123""#,
+    ),
+    Filter::new("remove_first", "Removes the first occurrence.", replace_first).takes("search", 1, 0).shows(
+        "{{ phone | remove_first: '-' }}",
+        r#"{"phone":"1-2-3"}"#,
+        r#""12-3""#,
+    ),
+    Filter::new("remove_last", "Removes the last occurrence.", replace_last).takes("search", 1, 0).shows(
+        "{{ phone | remove_last: '-' }}",
+        r#"{"phone":"1-2-3"}"#,
+        r#""1-23""#,
+    ),
+    Filter::new(
+        "slice",
+        "Takes characters of a text, or items of a list, from a position; negative ones count from the end.",
+        slice,
+    )
+    .takes("start, length = 1", 1, 1)
+    .shows("{{ code | slice: -3, 2 }}", r#"{"code":"abcdef"}"#, r#""de""#),
+    Filter::new("split", "Makes a list of the parts between separators; empty parts at the end are dropped.", split)
+        .takes("separator", 1, 0)
+        .shows("{{ tags | split: ',' }}", r#"{"tags":"a,b,,"}"#, r#"["a","b"]"#),
+    Filter::new("truncate", "Shortens to a number of characters, the end included.", truncate)
+        .takes("length = 50, end = \"...\"", 0, 2)
+        .shows("{{ note | truncate: 8 }}", r#"{"note":"a long note"}"#, r#""a lon...""#),
+    Filter::new("truncatewords", "Shortens to a number of words.", truncatewords)
+        .takes("words = 15, end = \"...\"", 0, 2)
+        .shows("{{ note | truncatewords: 2 }}", r#"{"note":"one two three"}"#, r#""one two...""#),
+    Filter::new("size", "Counts the characters of a text or the items of a list or object; 0 for anything else.", size)
+        .shows("{{ name | size }}", r#"{"name":"Zoë"}"#, "3"),
+    Filter::new("url_encode", "Encodes for a URL's query; a space becomes `+`.", url_encode).shows(
+        "{{ q | url_encode }}",
+        r#"{"q":"a b&c"}"#,
+        r#""a+b%26c""#,
+    ),
+    Filter::new("url_decode", "Decodes what `url_encode` gives.", url_decode).shows(
+        "{{ q | url_decode }}",
+        r#"{"q":"a+b%26c"}"#,
+        r#""a b&c""#,
+    ),
+];
+
+type Output<'v> = Result<Cow<'v, Value>, Fault>;
+
+fn append<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+    joined(call, &text_of(&input)?, &arguments.text(0)?)
+}
+
+fn prepend<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+    joined(call, &arguments.text(0)?, &text_of(&input)?)
+}
+
+fn joined<'v>(call: &Call<'_>, first: &str, second: &str) -> Output<'v> {
+    call.budget.afford(first.len() + second.len())?;
+    let mut text = String::with_capacity(first.len() + second.len());
+    text.push_str(first);
+    text.push_str(second);
+    Ok(owned(text))
+}
+
+fn capitalize<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    let text = text_of(&input)?;
+    let mut characters = text.chars();
+    let first = characters.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
+    Ok(owned(first + &characters.as_str().to_lowercase()))
+}
+
+fn downcase<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    Ok(owned(text_of(&input)?.to_lowercase()))
+}
+
+fn upcase<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    Ok(owned(text_of(&input)?.to_uppercase()))
+}
+
+/// Returns a part of the input's text; the input itself where nothing was cut.
+fn part(input: Cow<'_, Value>, cut: fn(&str) -> &str) -> Output<'_> {
+    if let Value::Text(text) = &*input
+        && cut(text).len() == text.len()
+    {
+        return Ok(input);
+    }
+    let text = text_of(&input)?;
+    Ok(owned(cut(&text)))
+}
+
+fn strip<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    part(input, str::trim)
+}
+
+fn lstrip<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    part(input, str::trim_start)
+}
+
+fn rstrip<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    part(input, str::trim_end)
+}
+
+fn strip_newlines<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    Ok(owned(text_of(&input)?.replace("\r\n", "").replace('\n', "")))
+}
+
+fn squish<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    let text = text_of(&input)?;
+    let mut out = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    Ok(owned(out))
+}
+
+fn newline_to_br<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    let text = text_of(&input)?;
+    call.budget.afford(text.len())?;
+    Ok(owned(text.replace("\r\n", "\n").replace('\n', "<br />\n")))
+}
+
+fn strip_html<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    static BLOCKS: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"(?is)<script.*?</script>|<!--.*?-->|<style.*?</style>").ok());
+    static TAGS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?s)<.*?>").ok());
+    let (Some(blocks), Some(tags)) = (BLOCKS.as_ref(), TAGS.as_ref()) else {
+        return Err(Fault::new("is not available"));
+    };
+    let text = text_of(&input)?;
+    let without_blocks = blocks.replace_all(&text, "");
+    Ok(owned(tags.replace_all(&without_blocks, "")))
+}
+
+fn escape<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    escaped(call, input, false)
+}
+
+fn escape_once<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    escaped(call, input, true)
+}
+
+fn escaped<'v>(call: &Call<'_>, input: Cow<'v, Value>, once: bool) -> Output<'v> {
+    if input.is_null() {
+        return Ok(input);
+    }
+    let text = text_of(&input)?;
+    call.budget.afford(text.len())?;
+    let mut out = String::with_capacity(text.len() + 16);
+    for (at, character) in text.char_indices() {
+        match character {
+            '&' if once && starts_entity(text.get(at + 1..).unwrap_or_default()) => out.push('&'),
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(character),
+        }
+    }
+    Ok(owned(out))
+}
+
+/// Returns whether `name;` or `#123;` follows an ampersand.
+fn starts_entity(rest: &str) -> bool {
+    let Some((name, _)) = rest.split_once(';') else { return false };
+    match name.strip_prefix('#') {
+        Some(digits) => !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()),
+        None => !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic()),
+    }
+}
+
+fn replace<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+    let (search, replacement) = (arguments.text(0)?, arguments.text(1)?);
+    if let Value::Text(text) = &*input
+        && !text.contains(&*search)
+    {
+        return Ok(input);
+    }
+    let text = text_of(&input)?;
+    let occurrences = text.matches(&*search).count();
+    call.budget.afford(occurrences.saturating_mul(replacement.len()))?;
+    Ok(owned(text.replace(&*search, &replacement)))
+}
+
+fn replace_first<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+    replace_one(call, input, arguments, |text, search| text.find(search))
+}
+
+fn replace_last<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+    replace_one(call, input, arguments, |text, search| text.rfind(search))
+}
+
+fn replace_one<'v>(
+    call: &Call<'_>,
+    input: Cow<'v, Value>,
+    arguments: &Arguments<'v>,
+    find: fn(&str, &str) -> Option<usize>,
+) -> Output<'v> {
+    let (search, replacement) = (arguments.text(0)?, arguments.text(1)?);
+    let text = text_of(&input)?;
+    let Some((before, rest)) = find(&text, &search).and_then(|at| text.split_at_checked(at)) else {
+        return Ok(owned(text));
+    };
+    let after = rest.strip_prefix(&*search).unwrap_or(rest);
+    call.budget.afford(text.len() + replacement.len())?;
+    Ok(owned([before, &replacement, after].concat()))
+}
+
+fn slice<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+    let (start, length) = (arguments.integer(0, 0)?, arguments.integer(1, 1)?);
+    let span = |size: usize| {
+        let begin = if start < 0 {
+            size.checked_sub(usize::try_from(start.unsigned_abs()).ok()?)?
+        } else {
+            usize::try_from(start).ok()?
+        };
+        let length = usize::try_from(length).ok()?;
+        (begin <= size).then_some((begin, length))
+    };
+    if let Value::List(items) = &*input {
+        let (begin, length) = span(items.len()).unwrap_or((0, 0));
+        return Ok(Cow::Owned(Value::List(items.iter().skip(begin).take(length).cloned().collect())));
+    }
+    let text = text_of(&input)?;
+    let (begin, length) = span(text.chars().count()).unwrap_or((0, 0));
+    Ok(owned(text.chars().skip(begin).take(length).collect::<String>()))
+}
+
+fn split<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+    let (text, separator) = (text_of(&input)?, arguments.text(0)?);
+    let mut parts: Vec<Cow<'_, str>> = match &*separator {
+        "" => {
+            call.budget.afford(text.len().saturating_mul(16))?;
+            text.chars().map(|character| Cow::Owned(character.to_string())).collect()
+        }
+        " " => text.split_whitespace().map(Cow::Borrowed).collect(),
+        separator => {
+            call.budget.afford(text.matches(separator).count().saturating_mul(16))?;
+            text.split(separator).map(Cow::Borrowed).collect()
+        }
+    };
+    while parts.last().is_some_and(|last| last.is_empty()) {
+        parts.pop();
+    }
+    Ok(Cow::Owned(Value::List(parts.iter().map(|part| Value::from(&**part)).collect())))
+}
+
+/// Returns the argument at 1 as the text that ends a cut, `...` by default.
+fn ending<'a>(arguments: &'a Arguments<'_>) -> Result<Cow<'a, str>, Fault> {
+    arguments.get(1).map_or(Ok(Cow::Borrowed("...")), text_of)
+}
+
+fn truncate<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+    if input.is_null() {
+        return Ok(input);
+    }
+    let length = usize::try_from(arguments.integer(0, 50)?).unwrap_or(0);
+    let end = ending(arguments)?;
+    let text = text_of(&input)?;
+    if text.chars().count() <= length {
+        return Ok(owned(text));
+    }
+    let kept = length.saturating_sub(end.chars().count());
+    let mut out: String = text.chars().take(kept).collect();
+    out.push_str(&end);
+    Ok(owned(out))
+}
+
+fn truncatewords<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+    if input.is_null() {
+        return Ok(input);
+    }
+    let count = usize::try_from(arguments.integer(0, 15)?).unwrap_or(0).max(1);
+    let end = ending(arguments)?;
+    let text = text_of(&input)?;
+    let mut words = text.split_whitespace();
+    let kept: Vec<&str> = words.by_ref().take(count).collect();
+    if words.next().is_none() {
+        return Ok(owned(text));
+    }
+    let mut out = kept.join(" ");
+    out.push_str(&end);
+    Ok(owned(out))
+}
+
+fn size<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    Ok(Cow::Owned(Value::Int(size_of(&input).unwrap_or(0))))
+}
+
+/// Counts characters, items or fields; `None` for what has no size.
+pub(crate) fn size_of(value: &Value) -> Option<i128> {
+    let size = match value {
+        Value::Text(text) => text.chars().count(),
+        Value::List(items) => items.len(),
+        Value::Object(object) => object.len(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Decimal(_)
+        | Value::Instant(_)
+        | Value::LocalTime(_)
+        | Value::Date(_)
+        | Value::Lookup(_) => return None,
+    };
+    i128::try_from(size).ok()
+}
+
+fn url_encode<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    if input.is_null() {
+        return Ok(input);
+    }
+    let text = text_of(&input)?;
+    call.budget.afford(text.len())?;
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            b' ' => out.push('+'),
+            _ => {
+                out.push('%');
+                for digit in [byte >> 4, byte & 15] {
+                    out.push(char::from(HEX.get(usize::from(digit)).copied().unwrap_or(b'0')));
+                }
+            }
+        }
+    }
+    Ok(owned(out))
+}
+
+fn url_decode<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    if input.is_null() {
+        return Ok(input);
+    }
+    let text = text_of(&input)?;
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let escaped = || {
+            let mut ahead = bytes.clone();
+            let digit = |byte: Option<u8>| char::from(byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            Some((digit(ahead.next())? << 4 | digit(ahead.next())?, ahead))
+        };
+        match byte {
+            b'+' => out.push(b' '),
+            b'%' => match escaped() {
+                Some((decoded, ahead)) => {
+                    out.push(decoded);
+                    bytes = ahead;
+                }
+                None => out.push(byte),
+            },
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8(out).map(owned).map_err(|_| Fault::new("the decoded text is not UTF-8"))
+}

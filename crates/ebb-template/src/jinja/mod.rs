@@ -1,0 +1,368 @@
+//! `language: jinja`, on minijinja: the same roots, filters and typed results.
+
+mod scan;
+mod values;
+
+use std::error::Error as _;
+use std::io::{self, Write};
+use std::sync::{Arc, LazyLock};
+
+use chrono::{DateTime, Utc};
+use ebb_row::{Row, Value};
+use minijinja::value::{Object as JinjaObject, Rest, Value as JinjaValue};
+use minijinja::{Environment, ErrorKind, Expression, State, UndefinedBehavior};
+
+use crate::error::{Failure, Fault, did_you_mean};
+use crate::filters::dates::is_now;
+use crate::filters::{Arguments, Call, Filter, Regexes, filter, filters};
+use crate::limits::{Budget, PRODUCED_BYTES, STEPS};
+use crate::names::{Names, Reads, unknown_name};
+use crate::{Root, Variables};
+
+use values::{Roots, RowCells, from_jinja, to_jinja};
+
+/// minijinja's own filters; where a name is also ours, Jinja's meaning stands.
+const BUILTINS: [&str; 48] = [
+    "abs",
+    "attr",
+    "batch",
+    "bool",
+    "capitalize",
+    "chain",
+    "count",
+    "d",
+    "default",
+    "dictsort",
+    "e",
+    "escape",
+    "first",
+    "float",
+    "format",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "pprint",
+    "reject",
+    "rejectattr",
+    "replace",
+    "reverse",
+    "round",
+    "safe",
+    "select",
+    "selectattr",
+    "slice",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "unique",
+    "upper",
+    "zip",
+];
+
+/// minijinja's global functions, which are no variables.
+const GLOBALS: [&str; 3] = ["range", "dict", "namespace"];
+
+/// The root under which filters find the render they belong to; no template can spell it.
+const RENDER: &str = "\u{0}render";
+
+/// The environment with our filters and no template.
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(u64::try_from(STEPS).ok());
+    environment.set_recursion_limit(100);
+    environment.remove_global("debug");
+    for filter in filters().iter().filter(|filter| !BUILTINS.contains(&filter.name)) {
+        environment.add_filter(filter.name, move |state: &State, input: JinjaValue, arguments: Rest<JinjaValue>| {
+            apply(filter, state, &input, &arguments)
+        });
+    }
+    environment
+});
+
+/// A parsed Jinja template.
+#[derive(Debug)]
+pub(crate) struct Jinja {
+    source: String,
+    /// Holds this template alone.
+    environment: Environment<'static>,
+    expression: Option<Expression<'static, 'static>>,
+    lone_column: Option<String>,
+    /// The names it does not define itself, each with the attributes behind it (`row.plan`).
+    undeclared: Vec<String>,
+    reads: Reads,
+    regexes: Arc<Regexes>,
+    knows_now: bool,
+}
+
+/// One render, as the filters see it.
+#[derive(Debug)]
+struct Render {
+    budget: Budget,
+    regexes: Arc<Regexes>,
+    now: Option<DateTime<Utc>>,
+    knows_now: bool,
+}
+
+impl JinjaObject for Render {}
+
+/// A fault of one of our filters on its way through minijinja.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.0.message)]
+struct FilterFault(Fault);
+
+impl Jinja {
+    pub(crate) fn parse(source: &str) -> Result<Self, Failure> {
+        let mut environment = ENVIRONMENT.clone();
+        environment.add_template_owned("template", source.to_owned()).map_err(|error| failure(&error, source))?;
+        for (name, offset) in scan::filters_used(source) {
+            if filter(name).is_none() && !BUILTINS.contains(&name) {
+                let known = filters().iter().map(|filter| filter.name).chain(BUILTINS);
+                let fault = Fault::new(format!("unknown filter `{name}`"));
+                let fault = did_you_mean(name, known).into_iter().fold(fault, Fault::hint);
+                return Err(fault.at(scan::opening_before(source, offset)));
+            }
+        }
+        let expression =
+            scan::sole_output(source).and_then(|inner| ENVIRONMENT.compile_expression_owned(inner.to_owned()).ok());
+        let template = environment.get_template("template").map_err(|error| failure(&error, source))?;
+        let mut undeclared: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+        undeclared.retain(|name| !GLOBALS.contains(&name.as_str()));
+        undeclared.sort();
+        let knows_now =
+            scan::literals(source).any(is_now) && scan::filters_used(source).iter().any(|(name, _)| *name == "date");
+        Ok(Self {
+            lone_column: expression.is_some().then(|| scan::lone_column(source)).flatten(),
+            reads: reads(source, &undeclared, knows_now),
+            source: source.to_owned(),
+            environment,
+            expression,
+            undeclared,
+            regexes: Arc::default(),
+            knows_now,
+        })
+    }
+
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    pub(crate) fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
+    pub(crate) fn is_expression(&self) -> bool {
+        self.expression.is_some()
+    }
+
+    pub(crate) fn lone_column(&self) -> Option<&str> {
+        self.lone_column.as_deref()
+    }
+
+    /// Returns a fault for each unknown name.
+    pub(crate) fn check(&self, names: &Names<'_>) -> Vec<Failure> {
+        let mut reads: Vec<(&str, Option<&str>, String)> = Vec::new();
+        for path in &self.undeclared {
+            let (name, rest) = path.split_once('.').map_or((path.as_str(), None), |(name, rest)| (name, Some(rest)));
+            let field = rest.map(|rest| rest.split('.').next().unwrap_or(rest));
+            reads.push((name, field, path.clone()));
+        }
+        for (root, column, written) in scan::bracket_columns(&self.source) {
+            reads.push((root, Some(column), written.to_owned()));
+        }
+        let mut failures: Vec<Failure> = reads
+            .into_iter()
+            .filter_map(|(name, field, written)| {
+                let fault = unknown_name(name, field, names, &[])?;
+                let at = self.source.find(&written).or_else(|| self.source.find(field.unwrap_or(name))).unwrap_or(0);
+                Some(fault.at(scan::opening_before(&self.source, at)))
+            })
+            .collect();
+        failures.sort_by_key(|failure| failure.offset);
+        failures.dedup();
+        failures
+    }
+
+    pub(crate) fn render(&self, variables: &dyn Variables) -> Result<Value, Failure> {
+        let Some(expression) = &self.expression else {
+            return self.render_text(variables).map(Value::from);
+        };
+        let start = self.source.len() - self.source.trim_start().len();
+        let result = expression.eval(self.context(variables)).map_err(|error| failure(&error, &self.source))?;
+        if result.is_undefined() {
+            return Err(Fault::new("the value is undefined").hint("use `default`").at(start));
+        }
+        from_jinja(&result).map_err(|fault| fault.at(start))
+    }
+
+    pub(crate) fn render_text(&self, variables: &dyn Variables) -> Result<String, Failure> {
+        let failed = |error: minijinja::Error| failure(&error, &self.source);
+        let template = self.environment.get_template("template").map_err(failed)?;
+        let mut out = Capped(Vec::new());
+        template.render_captured_to(self.context(variables), &mut out).map_err(failed)?;
+        String::from_utf8(out.0).map_err(|_| Fault::new("the output is not UTF-8").at(0))
+    }
+
+    /// Lends minijinja what this template reads of the variables.
+    fn context(&self, variables: &dyn Variables) -> JinjaValue {
+        let mut roots = Roots::default();
+        let row = variables.root("row").or_else(|| variables.root("record"));
+        roots.row = match row {
+            Some(Root::Row(row)) => Some(JinjaValue::from_object(self.cells(row))),
+            Some(Root::Value(value)) => Some(to_jinja(value)),
+            None => None,
+        };
+        for path in &self.undeclared {
+            let name = path.split('.').next().unwrap_or(path);
+            if name == "row" || name == "record" {
+                continue;
+            }
+            match variables.root(name) {
+                Some(Root::Value(value)) => roots.others.push((name.to_owned(), to_jinja(value))),
+                Some(Root::Row(row)) => {
+                    roots.others.push((name.to_owned(), JinjaValue::from_object(RowCells::whole(row))));
+                }
+                None => {}
+            }
+        }
+        let render = Render {
+            budget: Budget::default(),
+            regexes: Arc::clone(&self.regexes),
+            now: variables.now(),
+            knows_now: self.knows_now,
+        };
+        roots.others.push((RENDER.to_owned(), JinjaValue::from_object(render)));
+        JinjaValue::from_object(roots)
+    }
+
+    fn cells(&self, row: &Row) -> RowCells {
+        if self.reads.every_column {
+            RowCells::whole(row)
+        } else {
+            RowCells::some(row, |name| self.reads.columns.contains(name))
+        }
+    }
+}
+
+/// Returns what a template reads, by the names that it does not define.
+fn reads(source: &str, undeclared: &[String], knows_now: bool) -> Reads {
+    let mut reads = Reads { run_dependent: knows_now, ..Reads::default() };
+    let has_plain_row = scan::uses_row_whole(source);
+    for path in undeclared {
+        let (name, field) = path.split_once('.').map_or((path.as_str(), None), |(name, rest)| (name, Some(rest)));
+        let field = field.map(|rest| rest.split('.').next().unwrap_or(rest));
+        match (name, field) {
+            ("row" | "record", Some(column)) => {
+                reads.columns.insert(column.to_owned());
+            }
+            ("row" | "record", None) => reads.every_column |= has_plain_row,
+            ("context", Some("sync")) => {}
+            ("context", _) => reads.run_dependent = true,
+            (bare, _) => {
+                reads.columns.insert(bare.to_owned());
+            }
+        }
+    }
+    reads.columns.extend(scan::bracket_columns(source).map(|(_, column, _)| column.to_owned()));
+    reads
+}
+
+/// Applies one of our filters for minijinja.
+fn apply(
+    filter: &'static Filter,
+    state: &State<'_, '_>,
+    input: &JinjaValue,
+    arguments: &[JinjaValue],
+) -> Result<JinjaValue, minijinja::Error> {
+    let fallback = Render { budget: Budget::default(), regexes: Arc::default(), now: None, knows_now: false };
+    let found = state.lookup(RENDER);
+    let render = found.as_ref().and_then(|value| value.downcast_object_ref::<Render>()).unwrap_or(&fallback);
+    filtered(filter, render, input, arguments).map_err(|fault| {
+        minijinja::Error::new(ErrorKind::InvalidOperation, "a filter failed").with_source(FilterFault(fault))
+    })
+}
+
+fn filtered(
+    filter: &Filter,
+    render: &Render,
+    input: &JinjaValue,
+    arguments: &[JinjaValue],
+) -> Result<JinjaValue, Fault> {
+    let least = filter.required;
+    if arguments.len() < least || arguments.len() > least.saturating_add(filter.optional) {
+        let fault = Fault::new(format!("filter `{}` does not take {} arguments", filter.name, arguments.len()));
+        return Err(fault.hint(format!("`{}` takes ({})", filter.name, filter.parameters)));
+    }
+    let input = std::borrow::Cow::Owned(from_jinja(input)?);
+    let mut given = Arguments::default();
+    for argument in arguments {
+        given.positional.push(std::borrow::Cow::Owned(from_jinja(argument)?));
+    }
+    let call =
+        Call { budget: &render.budget, regexes: &render.regexes, now: &|| render.now, knows_now: render.knows_now };
+    Ok(to_jinja(&*filter.apply(&call, input, &given)?))
+}
+
+/// Collects output up to the bound.
+struct Capped(Vec<u8>);
+
+impl Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > PRODUCED_BYTES {
+            return Err(io::Error::other("the output is too long"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Describes an error of minijinja without the values it may quote.
+fn failure(error: &minijinja::Error, source: &str) -> Failure {
+    let offset = scan::opening_on_line(source, error.line().unwrap_or(1));
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(FilterFault(fault)) = inner.downcast_ref::<FilterFault>() {
+            return fault.clone().at(offset);
+        }
+        cause = inner.source();
+    }
+    described(error.kind(), error.detail().unwrap_or_default()).at(offset)
+}
+
+/// Describes what minijinja says, in words that come from the template or from types only.
+fn described(kind: ErrorKind, detail: &str) -> Fault {
+    const NAMES_THE_TEMPLATE: [ErrorKind; 4] =
+        [ErrorKind::SyntaxError, ErrorKind::UnknownFilter, ErrorKind::UnknownFunction, ErrorKind::UnknownTest];
+    let names_types = detail.starts_with("tried to use ") || detail.starts_with("unable to calculate ");
+    if NAMES_THE_TEMPLATE.contains(&kind) {
+        Fault::new(format!("{kind}: {detail}"))
+    } else if kind == ErrorKind::UndefinedError {
+        Fault::new("the value is undefined").hint("use `default`")
+    } else if kind == ErrorKind::OutOfFuel {
+        Fault::new(format!("the template takes more than {STEPS} steps"))
+    } else if kind == ErrorKind::WriteFailure {
+        Fault::new("the template produces more than 1 MiB")
+    } else if kind == ErrorKind::InvalidOperation && names_types {
+        Fault::new(detail.to_owned())
+    } else {
+        Fault::new(kind.to_string())
+    }
+}

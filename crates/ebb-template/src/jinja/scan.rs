@@ -1,0 +1,108 @@
+//! What can be seen in the text of a Jinja template, since minijinja does not show its tree.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+static COLUMN: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"\b(row|record)\s*\[\s*(?:'([^'\\]*)'|"([^"\\]*)")\s*\]"#).ok());
+static ROW: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"\b(?:row|record)\b(\s*\.\s*[A-Za-z_]|\s*\[\s*(?:'[^'\\]*'|"[^"\\]*")\s*\])?"#).ok());
+static LONE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r#"^\s*\{\{[-+]?\s*(?:row|record)(?:\.([A-Za-z_]\w*)|\[(?:'([^'\\]*)'|"([^"\\]*)")\])\s*[-+]?\}\}\s*$"#)
+        .ok()
+});
+/// Strings, pipes with the name behind them, and the ends of tags, in the order of the text.
+static TOKEN: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r#"(?s)\{#.*?#\}|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|\|\s*([A-Za-z_]\w*)|[-+]?[%}]\}"#).ok()
+});
+
+/// Returns the parts of the source inside `{{ }}` and `{% %}`, and where each begins; strings in them may hold anything.
+fn code(source: &str) -> Vec<(usize, &str)> {
+    let mut parts = Vec::new();
+    let mut at = 0;
+    while let Some(opening) = next_opening(source, at) {
+        let rest = source.get(opening..).unwrap_or_default();
+        if rest.starts_with("{#") {
+            at = rest.find("#}").map_or(source.len(), |length| opening + length + 2);
+            continue;
+        }
+        let inner = rest.get(2..).unwrap_or_default();
+        let closing = if rest.starts_with("{{") { "}}" } else { "%}" };
+        let end = TOKEN.as_ref().and_then(|token| {
+            token.find_iter(inner).find(|found| found.as_str().ends_with(closing)).map(|found| found.start())
+        });
+        let length = end.unwrap_or(inner.len());
+        parts.push((opening + 2, inner.get(..length).unwrap_or_default()));
+        at = opening + 2 + length;
+    }
+    parts
+}
+
+fn next_opening(source: &str, from: usize) -> Option<usize> {
+    let rest = source.get(from..)?;
+    ["{{", "{%", "{#"].iter().filter_map(|opening| rest.find(opening)).min().map(|at| from + at)
+}
+
+/// Returns the filters that a template uses and where.
+pub(super) fn filters_used(source: &str) -> Vec<(&str, usize)> {
+    let mut used = Vec::new();
+    let Some(token) = TOKEN.as_ref() else { return used };
+    for (offset, part) in code(source) {
+        let names = token.captures_iter(part).filter_map(|found| found.get(1));
+        used.extend(names.map(|name| (name.as_str(), offset + name.start())));
+    }
+    used
+}
+
+/// Returns the text of each string literal.
+pub(super) fn literals(source: &str) -> impl Iterator<Item = &str> {
+    code(source).into_iter().flat_map(|(_, part)| {
+        let found = TOKEN.as_ref().map(|token| token.find_iter(part).map(|found| found.as_str()));
+        let quoted = found.into_iter().flatten().filter(|text| text.starts_with(['\'', '"']));
+        quoted.map(|text| text.get(1..text.len() - 1).unwrap_or_default())
+    })
+}
+
+/// Returns the inside of the output that is the whole template, if it looks like that.
+pub(super) fn sole_output(source: &str) -> Option<&str> {
+    let inner = source.trim().strip_prefix("{{")?.strip_suffix("}}")?;
+    let inner = inner.strip_prefix(['-', '+']).unwrap_or(inner);
+    Some(inner.strip_suffix(['-', '+']).unwrap_or(inner))
+}
+
+/// Returns the column of `{{ row.x }}` or `{{ row["x"] }}`.
+pub(super) fn lone_column(source: &str) -> Option<String> {
+    let found = LONE.as_ref()?.captures(source)?;
+    let column = found.iter().skip(1).flatten().next()?;
+    Some(column.as_str().to_owned())
+}
+
+/// Returns each `row["x"]` as root, column and text.
+pub(super) fn bracket_columns(source: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+    COLUMN.as_ref().into_iter().flat_map(move |column| {
+        column.captures_iter(source).filter_map(|found| {
+            let name = found.get(2).or_else(|| found.get(3))?;
+            Some((found.get(1)?.as_str(), name.as_str(), found.get(0)?.as_str()))
+        })
+    })
+}
+
+/// Returns whether `row` stands anywhere without a column's name behind it; counts plain text too.
+pub(super) fn uses_row_whole(source: &str) -> bool {
+    ROW.as_ref().is_none_or(|row| row.captures_iter(source).any(|found| found.get(1).is_none()))
+}
+
+/// Returns where the tag or output around an offset begins.
+pub(super) fn opening_before(source: &str, offset: usize) -> usize {
+    let before = source.get(..offset).unwrap_or(source);
+    ["{{", "{%"].iter().filter_map(|opening| before.rfind(opening)).max().unwrap_or(0)
+}
+
+/// Returns where the first tag or output on a line begins, or the last one before it.
+pub(super) fn opening_on_line(source: &str, line: usize) -> usize {
+    let start: usize = source.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let text = source.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    let first = ["{{", "{%"].iter().filter_map(|opening| text.find(opening)).min();
+    first.map_or_else(|| opening_before(source, start), |at| start + at)
+}

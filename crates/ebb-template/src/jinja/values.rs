@@ -1,0 +1,172 @@
+//! Values on their way into minijinja and back.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use bigdecimal::BigDecimal;
+use ebb_row::{Object, Row, Value};
+use minijinja::value::{
+    DynObject, Enumerator, Object as JinjaObject, ObjectExt, ObjectRepr, Value as JinjaValue, ValueKind,
+};
+
+use crate::error::Fault;
+
+/// The most items of a list that comes out of Jinja, which may repeat lists at no cost.
+const MAX_ITEMS: usize = 65_536;
+/// The deepest nesting of a value that comes out of Jinja.
+const MAX_DEPTH: usize = 128;
+
+/// A decimal that no float holds exactly: it prints all its digits and our filters calculate with it.
+#[derive(Debug)]
+struct ExactDecimal(BigDecimal);
+
+impl JinjaObject for ExactDecimal {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<std::cmp::Ordering> {
+        Some(self.0.cmp(&other.downcast_ref::<Self>()?.0))
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_plain_string())
+    }
+}
+
+/// Cells of a row, made Jinja's as they are read.
+#[derive(Debug)]
+pub(super) struct RowCells {
+    cells: Vec<(Arc<str>, Value)>,
+}
+
+impl RowCells {
+    pub(super) fn whole(row: &Row) -> Self {
+        Self::some(row, |_| true)
+    }
+
+    pub(super) fn some(row: &Row, reads: impl Fn(&str) -> bool) -> Self {
+        let pairs = row.names().iter().zip(row.values()).filter(|(name, _)| reads(name));
+        Self { cells: pairs.map(|(name, value)| (Arc::clone(name), value.clone())).collect() }
+    }
+}
+
+impl JinjaObject for RowCells {
+    fn get_value(self: &Arc<Self>, key: &JinjaValue) -> Option<JinjaValue> {
+        let key = key.as_str()?;
+        self.cells.iter().find(|(name, _)| &**name == key).map(|(_, value)| to_jinja(value))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        self.mapped_enumerator(|this| Box::new(this.cells.iter().map(|(name, _)| JinjaValue::from(Arc::clone(name)))))
+    }
+}
+
+/// The roots of a render; any other name is a column.
+#[derive(Debug, Default)]
+pub(super) struct Roots {
+    pub(super) row: Option<JinjaValue>,
+    pub(super) others: Vec<(String, JinjaValue)>,
+}
+
+impl JinjaObject for Roots {
+    fn get_value(self: &Arc<Self>, key: &JinjaValue) -> Option<JinjaValue> {
+        let name = key.as_str()?;
+        if name == "row" || name == "record" {
+            return self.row.clone();
+        }
+        if let Some((_, value)) = self.others.iter().find(|(known, _)| known == name) {
+            return Some(value.clone());
+        }
+        let column = self.row.as_ref()?.get_attr(name).ok()?;
+        (!column.is_undefined()).then_some(column)
+    }
+}
+
+/// Makes a value Jinja's. Times become text; a decimal becomes a float where that loses nothing.
+pub(super) fn to_jinja(value: &Value) -> JinjaValue {
+    match value {
+        Value::Null | Value::Lookup(_) => JinjaValue::from(()),
+        Value::Bool(flag) => JinjaValue::from(*flag),
+        Value::Int(number) => i64::try_from(*number).map_or_else(|_| JinjaValue::from(*number), JinjaValue::from),
+        Value::Float(number) => JinjaValue::from(*number),
+        Value::Decimal(number) => decimal(number),
+        Value::Text(text) => JinjaValue::from(Arc::clone(text)),
+        Value::Bytes(bytes) => JinjaValue::from_bytes(bytes.to_vec()),
+        Value::Instant(_) | Value::LocalTime(_) | Value::Date(_) => {
+            value.canonical_text().map_or_else(|| JinjaValue::from(()), JinjaValue::from)
+        }
+        Value::List(items) => items.iter().map(to_jinja).collect::<Vec<_>>().into(),
+        Value::Object(object) => JinjaValue::from_pairs(
+            object.iter().map(|(name, field)| (JinjaValue::from(Arc::clone(name)), to_jinja(field))),
+        ),
+    }
+}
+
+fn decimal(number: &BigDecimal) -> JinjaValue {
+    let text = number.to_plain_string();
+    if let Ok(float) = text.parse::<f64>()
+        && float.is_finite()
+        && number.digits() <= 17
+        && BigDecimal::from_str(&float.to_string()).is_ok_and(|back| back == *number)
+    {
+        return JinjaValue::from(float);
+    }
+    JinjaValue::from_object(ExactDecimal(number.clone()))
+}
+
+/// Makes a value of Jinja's ours; integers of up to 128 bits stay exact.
+pub(super) fn from_jinja(value: &JinjaValue) -> Result<Value, Fault> {
+    let mut left = MAX_ITEMS;
+    converted(value, &mut left, 0)
+}
+
+fn converted(value: &JinjaValue, left: &mut usize, depth: usize) -> Result<Value, Fault> {
+    if depth > MAX_DEPTH {
+        return Err(Fault::new("a value nests too deep"));
+    }
+    let broken = || Fault::new("a value has no form outside of Jinja");
+    Ok(match value.kind() {
+        ValueKind::Undefined | ValueKind::None => Value::Null,
+        ValueKind::Bool => Value::Bool(value.is_true()),
+        ValueKind::Number if value.is_integer() => Value::Int(i128::try_from(value.clone()).map_err(|_| broken())?),
+        ValueKind::Number => {
+            let number = f64::try_from(value.clone()).map_err(|_| broken())?;
+            if !number.is_finite() {
+                return Err(Fault::new("the result is NaN or infinite"));
+            }
+            Value::Float(number)
+        }
+        ValueKind::String => value.to_str().map(Value::Text).ok_or_else(broken)?,
+        ValueKind::Bytes => Value::Bytes(value.as_bytes().ok_or_else(broken)?.into()),
+        ValueKind::Seq | ValueKind::Iterable => {
+            let mut items = Vec::new();
+            for item in value.try_iter().map_err(|_| broken())? {
+                spend(left)?;
+                items.push(converted(&item, left, depth + 1)?);
+            }
+            Value::List(items)
+        }
+        ValueKind::Map => {
+            let mut object = Object::new();
+            for key in value.try_iter().map_err(|_| broken())? {
+                spend(left)?;
+                let field = value.get_item(&key).map_err(|_| broken())?;
+                let name = key.to_str().unwrap_or_else(|| key.to_string().into());
+                object.insert(name, converted(&field, left, depth + 1)?);
+            }
+            Value::Object(object)
+        }
+        ValueKind::Plain => {
+            let decimal = value.downcast_object_ref::<ExactDecimal>().ok_or_else(broken)?;
+            Value::from(decimal.0.clone())
+        }
+        ValueKind::Invalid | _ => return Err(broken()),
+    })
+}
+
+fn spend(left: &mut usize) -> Result<(), Fault> {
+    *left = left.checked_sub(1).ok_or_else(|| Fault::new(format!("a value has more than {MAX_ITEMS} items")))?;
+    Ok(())
+}

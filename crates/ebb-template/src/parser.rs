@@ -1,0 +1,406 @@
+//! Builds the tree of a template.
+
+use std::sync::Arc;
+
+use crate::ast::{Arm, Block, Branch, CycleGroup, Expression, Filtered, For, LoopOffset, Node, NodeKind};
+use crate::error::{Failure, Fault, did_you_mean};
+use crate::expression::Cursor;
+use crate::limits::NESTING;
+use crate::scanner::{Piece, Scanner, not_closed};
+
+/// A parsed template.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pub(crate) nodes: Block,
+    /// It is exactly one output with only whitespace around it.
+    pub(crate) is_expression: bool,
+}
+
+/// The tags that a template may begin, for hints.
+const TAGS: [&str; 16] = [
+    "assign",
+    "break",
+    "capture",
+    "case",
+    "comment",
+    "continue",
+    "cycle",
+    "decrement",
+    "doc",
+    "echo",
+    "for",
+    "if",
+    "increment",
+    "liquid",
+    "raw",
+    "unless",
+];
+
+/// Parses `source`.
+pub(crate) fn parse(source: &str) -> Result<Tree, Failure> {
+    let mut parser = Parser { scanner: Scanner::new(source), depth: 0, saw_tag: false, outputs: Vec::new() };
+    let (nodes, end) = parser.block(&[])?;
+    debug_assert!(end.is_none(), "only a listed tag ends a block");
+    let trimmed_start = source.len() - source.trim_start().len();
+    let is_expression = !parser.saw_tag && parser.outputs == [(trimmed_start, source.trim_end().len())];
+    Ok(Tree { nodes, is_expression })
+}
+
+struct Parser<'s> {
+    scanner: Scanner<'s>,
+    depth: usize,
+    saw_tag: bool,
+    /// Where each output begins and ends.
+    outputs: Vec<(usize, usize)>,
+}
+
+/// The tag that ended a block.
+struct End<'s> {
+    offset: usize,
+    name: &'s str,
+    markup: &'s str,
+}
+
+impl<'s> Parser<'s> {
+    /// Reads nodes up to one of the tags `ends`, or to the end of the source.
+    fn block(&mut self, ends: &[&str]) -> Result<(Block, Option<End<'s>>), Failure> {
+        let mut nodes = Block::new();
+        while let Some(piece) = self.scanner.next()? {
+            match piece {
+                Piece::Text { offset, text } => push_text(&mut nodes, offset, text),
+                Piece::Output { offset, markup, end } => {
+                    self.outputs.push((offset, end));
+                    let value = output(markup).map_err(|fault| fault.at(offset))?;
+                    nodes.push(Node { offset, kind: NodeKind::Output(value) });
+                }
+                Piece::Tag { offset, name, markup } => {
+                    self.saw_tag = true;
+                    if ends.contains(&name) {
+                        return Ok((nodes, Some(End { offset, name, markup })));
+                    }
+                    self.tag(offset, name, markup, &mut nodes)?;
+                }
+            }
+        }
+        Ok((nodes, None))
+    }
+
+    /// Reads a block that must be ended by one of `ends`.
+    fn closed(&mut self, start: (&str, usize), ends: &[&str]) -> Result<(Block, End<'s>), Failure> {
+        let (name, offset) = start;
+        self.depth += 1;
+        if self.depth > NESTING {
+            return Err(Fault::new(format!("blocks nest deeper than {NESTING}")).at(offset));
+        }
+        let (nodes, end) = self.block(ends)?;
+        self.depth -= 1;
+        let closing = ends.last().copied().unwrap_or_default();
+        let end = end.ok_or_else(|| not_closed(name, closing, offset))?;
+        if end.name == closing && !end.markup.is_empty() {
+            return Err(Fault::new(format!("unexpected text after `{closing}`")).at(end.offset));
+        }
+        Ok((nodes, end))
+    }
+
+    fn tag(&mut self, offset: usize, name: &'s str, markup: &'s str, nodes: &mut Block) -> Result<(), Failure> {
+        let kind = match name {
+            "if" | "unless" => self.conditional(offset, name, markup)?,
+            "case" => self.case(offset, markup)?,
+            "for" => self.for_loop(offset, markup)?,
+            "capture" => self.capture(offset, markup)?,
+            "raw" => {
+                let text = self.scanner.verbatim("raw", "endraw", false, offset)?;
+                push_text(nodes, offset, text);
+                return Ok(());
+            }
+            "comment" => return self.scanner.verbatim("comment", "endcomment", true, offset).map(|_| ()),
+            "doc" => return self.scanner.verbatim("doc", "enddoc", false, offset).map(|_| ()),
+            "#" => return inline_comment(markup).map_err(|fault| fault.at(offset)),
+            "liquid" => return self.liquid(markup, nodes),
+            _ => simple_tag(name, markup).map_err(|fault| fault.at(offset))?,
+        };
+        nodes.push(Node { offset, kind });
+        Ok(())
+    }
+
+    fn liquid(&mut self, markup: &str, nodes: &mut Block) -> Result<(), Failure> {
+        let lines = Scanner::lines(self.scanner.source(), self.scanner.offset_of(markup), markup);
+        let outer = std::mem::replace(&mut self.scanner, lines);
+        let inner = self.block(&[]);
+        self.scanner = outer;
+        nodes.extend(inner?.0);
+        Ok(())
+    }
+
+    fn conditional(&mut self, offset: usize, name: &'s str, markup: &'s str) -> Result<NodeKind, Failure> {
+        let closing = if name == "if" { "endif" } else { "endunless" };
+        let mut branches = Vec::new();
+        let mut otherwise = None;
+        let mut head = End { offset, name, markup };
+        loop {
+            let ends: &[&str] =
+                if closing == "endif" { &["elsif", "else", "endif"] } else { &["elsif", "else", "endunless"] };
+            let condition = if head.name == "else" {
+                Cursor::new(head.markup).finish().map_err(|fault| fault.at(head.offset))?;
+                None
+            } else {
+                Some(Cursor::new(head.markup).condition().map_err(|fault| fault.at(head.offset))?)
+            };
+            let (block, end) = self.closed((name, offset), ends)?;
+            match condition {
+                Some(_) if otherwise.is_some() => {
+                    return Err(Fault::new("`elsif` comes after `else`").at(head.offset));
+                }
+                Some(condition) => {
+                    let negated = head.name == "unless";
+                    branches.push(Branch { offset: head.offset, negated, condition, block });
+                }
+                None if otherwise.is_some() => return Err(Fault::new("a second `else`").at(head.offset)),
+                None => otherwise = Some(block),
+            }
+            head = end;
+            if head.name == closing {
+                break;
+            }
+        }
+        let mut otherwise = otherwise.unwrap_or_default();
+        if branches.iter().all(|branch| is_blank(&branch.block)) && is_blank(&otherwise) {
+            for branch in &mut branches {
+                drop_text(&mut branch.block);
+            }
+            drop_text(&mut otherwise);
+        }
+        Ok(NodeKind::If { branches, otherwise })
+    }
+
+    fn case(&mut self, offset: usize, markup: &'s str) -> Result<NodeKind, Failure> {
+        let mut cursor = Cursor::new(markup);
+        let subject = cursor.expression().and_then(|subject| cursor.finish().map(|()| subject));
+        let subject = subject.map_err(|fault| fault.at(offset))?;
+        let ends = ["when", "else", "endcase"];
+        let (before, mut head) = self.closed(("case", offset), &ends)?;
+        if !is_blank(&before) {
+            return Err(Fault::new("only whitespace may stand between `case` and the first `when`").at(offset));
+        }
+        let mut arms = Vec::new();
+        while head.name != "endcase" {
+            let values = if head.name == "when" {
+                Some(when_values(head.markup).map_err(|fault| fault.at(head.offset))?)
+            } else {
+                Cursor::new(head.markup).finish().map_err(|fault| fault.at(head.offset))?;
+                None
+            };
+            let (block, end) = self.closed(("case", offset), &ends)?;
+            arms.push(Arm { offset: head.offset, values, block });
+            head = end;
+        }
+        if arms.iter().all(|arm| is_blank(&arm.block)) {
+            for arm in &mut arms {
+                drop_text(&mut arm.block);
+            }
+        }
+        Ok(NodeKind::Case { subject, arms })
+    }
+
+    fn for_loop(&mut self, offset: usize, markup: &'s str) -> Result<NodeKind, Failure> {
+        let mut head = for_head(markup).map_err(|fault| fault.at(offset))?;
+        let (block, end) = self.closed(("for", offset), &["else", "endfor"])?;
+        head.block = block;
+        if end.name == "else" {
+            Cursor::new(end.markup).finish().map_err(|fault| fault.at(end.offset))?;
+            head.otherwise = self.closed(("for", offset), &["endfor"])?.0;
+        }
+        if is_blank(&head.block) && is_blank(&head.otherwise) {
+            drop_text(&mut head.block);
+            drop_text(&mut head.otherwise);
+        }
+        Ok(NodeKind::For(Box::new(head)))
+    }
+
+    fn capture(&mut self, offset: usize, markup: &'s str) -> Result<NodeKind, Failure> {
+        let name = target(markup).map_err(|fault| fault.at(offset))?;
+        let (block, _) = self.closed(("capture", offset), &["endcapture"])?;
+        Ok(NodeKind::Capture { name, block })
+    }
+}
+
+fn push_text(nodes: &mut Block, offset: usize, text: &str) {
+    if !text.is_empty() {
+        nodes.push(Node { offset, kind: NodeKind::Text(text.into()) });
+    }
+}
+
+/// Returns whether a block prints nothing but whitespace, whatever happens.
+fn is_blank(block: &Block) -> bool {
+    block.iter().all(|node| match &node.kind {
+        NodeKind::Text(text) => text.trim().is_empty(),
+        NodeKind::Assign { .. } | NodeKind::Capture { .. } => true,
+        NodeKind::If { branches, otherwise } => {
+            branches.iter().all(|branch| is_blank(&branch.block)) && is_blank(otherwise)
+        }
+        NodeKind::Case { arms, .. } => arms.iter().all(|arm| is_blank(&arm.block)),
+        NodeKind::For(head) => is_blank(&head.block) && is_blank(&head.otherwise),
+        NodeKind::Output(_)
+        | NodeKind::Increment(_)
+        | NodeKind::Decrement(_)
+        | NodeKind::Cycle { .. }
+        | NodeKind::Break
+        | NodeKind::Continue => false,
+    })
+}
+
+/// Takes the text out of a blank block.
+fn drop_text(block: &mut Block) {
+    block.retain(|node| !matches!(node.kind, NodeKind::Text(_)));
+}
+
+fn output(markup: &str) -> Result<Filtered, Fault> {
+    let mut cursor = Cursor::new(markup);
+    if cursor.is_at_end() {
+        return Ok(Filtered { base: Expression::Literal(ebb_row::Value::Null), filters: Vec::new() });
+    }
+    let value = cursor.filtered()?;
+    cursor.finish()?;
+    Ok(value)
+}
+
+/// Reads a tag that has no block.
+fn simple_tag(name: &str, markup: &str) -> Result<NodeKind, Fault> {
+    let mut cursor = Cursor::new(markup);
+    let kind = match name {
+        "echo" => NodeKind::Output(output(markup)?),
+        "assign" => {
+            let name = assigned(&mut cursor)?;
+            if !cursor.take("=") {
+                return Err(Fault::new(format!("`=` is missing after `assign {name}`")));
+            }
+            let value = cursor.filtered()?;
+            cursor.finish()?;
+            NodeKind::Assign { name, value }
+        }
+        "increment" => NodeKind::Increment(target(markup)?),
+        "decrement" => NodeKind::Decrement(target(markup)?),
+        "cycle" => cycle(markup)?,
+        "break" | "continue" => {
+            cursor.finish()?;
+            if name == "break" { NodeKind::Break } else { NodeKind::Continue }
+        }
+        _ => return Err(unknown_tag(name)),
+    };
+    Ok(kind)
+}
+
+fn unknown_tag(name: &str) -> Fault {
+    match name {
+        "" => Fault::new("a tag has no name"),
+        "include" | "render" | "layout" | "block" => {
+            Fault::new(format!("`{name}` is not supported: a template reads no other template"))
+        }
+        "set" | "macro" | "call" | "filter" | "elif" | "with" | "extends" | "import" | "from" | "endset" | "do" => {
+            Fault::jinja(&format!("unknown tag `{name}`"))
+        }
+        "elseif" => Fault::new("unknown tag `elseif`").hint("did you mean `elsif`?"),
+        "else" | "elsif" | "when" => Fault::new(format!("`{name}` stands outside of its block")),
+        _ if name.starts_with("end") => Fault::new(format!("`{name}` does not end the block that is open here")),
+        _ => {
+            let fault = Fault::new(format!("unknown tag `{name}`"));
+            match did_you_mean(name, TAGS.into_iter()) {
+                Some(hint) => fault.hint(hint),
+                None => fault,
+            }
+        }
+    }
+}
+
+/// Reads the name that `assign` or `capture` gives; it may be quoted.
+fn assigned(cursor: &mut Cursor<'_>) -> Result<Arc<str>, Fault> {
+    if let Some(name) = cursor.name() {
+        return Ok(name.into());
+    }
+    if cursor.rest().starts_with(['\'', '"'])
+        && let Expression::Literal(ebb_row::Value::Text(name)) = cursor.expression()?
+    {
+        return Ok(name);
+    }
+    Err(Fault::new("a variable's name is missing"))
+}
+
+fn target(markup: &str) -> Result<Arc<str>, Fault> {
+    let mut cursor = Cursor::new(markup);
+    let name = assigned(&mut cursor)?;
+    cursor.finish()?;
+    Ok(name)
+}
+
+fn when_values(markup: &str) -> Result<Vec<Expression>, Fault> {
+    let mut cursor = Cursor::new(markup);
+    let mut values = vec![cursor.expression()?];
+    while cursor.take(",") || cursor.take_word("or") {
+        values.push(cursor.expression()?);
+    }
+    cursor.finish()?;
+    Ok(values)
+}
+
+fn for_head(markup: &str) -> Result<For, Fault> {
+    let mut cursor = Cursor::new(markup);
+    let name: Arc<str> = cursor.name().ok_or_else(|| Fault::new("`for` needs a variable's name"))?.into();
+    if !cursor.take_word("in") {
+        return Err(Fault::new(format!("`in` is missing after `for {name}`")));
+    }
+    let from = cursor.rest();
+    let collection = cursor.expression()?;
+    let written = from.strip_suffix(cursor.rest()).unwrap_or(from).trim();
+    let mut head = For {
+        label: format!("{name}-{written}").into(),
+        name,
+        collection,
+        limit: None,
+        offset: None,
+        reversed: false,
+        block: Block::new(),
+        otherwise: Block::new(),
+    };
+    while !cursor.is_at_end() {
+        if cursor.take_word("reversed") {
+            head.reversed = true;
+        } else if cursor.take_word("limit") && cursor.take(":") {
+            head.limit = Some(cursor.expression()?);
+        } else if cursor.take_word("offset") && cursor.take(":") {
+            let is_continue = cursor.take_word("continue");
+            head.offset = Some(if is_continue { LoopOffset::Continue } else { LoopOffset::At(cursor.expression()?) });
+        } else if !cursor.take(",") {
+            return Err(cursor.unexpected());
+        }
+    }
+    Ok(head)
+}
+
+fn cycle(markup: &str) -> Result<NodeKind, Fault> {
+    let mut cursor = Cursor::new(markup);
+    let first = cursor.expression()?;
+    let mut values = Vec::new();
+    let group = if cursor.take(":") {
+        values.push(cursor.expression()?);
+        CycleGroup::Named(first)
+    } else {
+        values.push(first);
+        CycleGroup::Values(markup.into())
+    };
+    while cursor.take(",") {
+        if cursor.is_at_end() {
+            break;
+        }
+        values.push(cursor.expression()?);
+    }
+    cursor.finish()?;
+    Ok(NodeKind::Cycle { group, values })
+}
+
+fn inline_comment(markup: &str) -> Result<(), Fault> {
+    let plain = markup.lines().skip(1).map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    match plain {
+        Some(_) => Err(Fault::new("each line of an inline comment starts with `#`")),
+        None => Ok(()),
+    }
+}
