@@ -10,12 +10,26 @@
 //! Start reading at [`Store`], then [`SqliteStore`]; [`MemoryStore`] serves the simulation, and both pass
 //! `conformance.rs`.
 
+mod calls;
+mod columns;
+mod disk;
+mod index;
+mod journal;
+mod memory;
+mod merge;
 mod plan_file;
+mod sqlite;
 mod store;
 
+pub use calls::{CallFilter, CallLines, CallLog, CallStatus};
+pub use memory::MemoryStore;
 pub use plan_file::{PlanCounts, PlanFileError, PlanFooter, PlanHeader, PlanKind, PlanReader, PlanRow, PlanWriter};
+pub use sqlite::SqliteStore;
 pub use store::{
     Acquire, CallEntry, ClosedRun, Entry, EntryChange, EntryId, HistoryEntry, IndexEntry, Intent, Lease, LeaseTerm,
     NewRun, PriorIndex, Rejection, RejectionKind, RowSettlement, RunFilter, RunId, RunRecord, Settlement, Share,
     StateError, Store, SyncId, SyncIdentity, SyncState,
 };
+
+#[cfg(test)]
+mod tests;

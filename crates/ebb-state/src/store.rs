@@ -246,6 +246,11 @@ impl RejectionKind {
             Self::Key => "key",
         }
     }
+
+    /// Reads what [`RejectionKind::word`] returns.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Mapping, Self::Destination, Self::Unknown, Self::Key].into_iter().find(|kind| kind.word() == word)
+    }
 }
 
 /// A row and what happened to it.
@@ -388,6 +393,8 @@ pub struct RunFilter {
 /// What a run replaced, for undo.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
+    /// The entry that the run made: what `after` of the next page begins from.
+    pub entry: EntryId,
     /// The entry before the run; `None` where the run made the first one.
     pub before: Option<Entry>,
     /// The entry after the run.
@@ -515,6 +522,15 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     async fn use_plan(&self, plan: &str) -> Result<bool, StateError>;
 
     /// Returns what a run changed, page by page: entries after `after` (0 to begin), at most `limit`.
+    ///
+    /// `after` is the id of the last entry of the page before ([`HistoryEntry::entry`]).
     async fn history(&self, sync: SyncId, run: &RunId, after: u64, limit: u32)
     -> Result<Vec<HistoryEntry>, StateError>;
+
+    /// Removes runs that ended before `cutoff`: their folders with the logs of calls, and what they replaced. A run that
+    /// is not over stays. Returns how many.
+    async fn remove_runs_before(&self, cutoff: DateTime<Utc>) -> Result<u64, StateError> {
+        let _ = cutoff;
+        Ok(0)
+    }
 }

@@ -1,7 +1,17 @@
 //! A plan as a file: written while the model is mapped, judged when it is whole, executed from; `plan --out` is the
 //! same file, sealed.
+//!
+//! JSON lines: a header, a line for each row, a footer, and a seal, which is an HMAC-SHA256 over everything before it.
+//! Records stand in their lines as JSON, digit for digit as they were mapped.
 
-use std::path::{Path, PathBuf};
+mod line;
+mod read;
+mod write;
+
+pub use read::PlanReader;
+pub use write::PlanWriter;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -80,6 +90,37 @@ pub enum PlanKind {
     Unknown,
 }
 
+impl PlanKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Operation(OperationKind::Add),
+        Self::Operation(OperationKind::Change),
+        Self::Operation(OperationKind::Remove),
+        Self::Refresh,
+        Self::Adopt,
+        Self::Gone,
+        Self::Reject,
+        Self::Unknown,
+    ];
+
+    /// Returns the word used in output and in the file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Operation(kind) => kind.word(),
+            Self::Refresh => "refresh",
+            Self::Adopt => "adopt",
+            Self::Gone => "gone",
+            Self::Reject => "reject",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Reads what [`PlanKind::word`] returns.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+}
+
 /// One row of a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlanRow {
@@ -147,70 +188,4 @@ pub struct PlanFooter {
     pub cursor: Option<String>,
     /// Positions (from 1) of some of the rows with a null key.
     pub null_key_rows: Vec<u64>,
-}
-
-/// Writes a plan, row by row.
-#[derive(Debug)]
-pub struct PlanWriter {}
-
-impl PlanWriter {
-    /// Creates the file (0600; it must not exist) and writes the header.
-    ///
-    /// # Errors
-    /// [`PlanFileError::Storage`].
-    pub fn create(path: &Path, header: &PlanHeader, key: [u8; 32]) -> Result<Self, PlanFileError> {
-        let _ = (path, header, key);
-        Ok(Self {})
-    }
-
-    /// Appends a row.
-    ///
-    /// # Errors
-    /// [`PlanFileError::Storage`].
-    pub fn push(&mut self, row: &PlanRow) -> Result<(), PlanFileError> {
-        let _ = row;
-        Ok(())
-    }
-
-    /// Writes the footer and the seal, and flushes.
-    ///
-    /// # Errors
-    /// [`PlanFileError::Storage`].
-    pub fn finish(self, footer: &PlanFooter) -> Result<(), PlanFileError> {
-        let _ = footer;
-        Ok(())
-    }
-}
-
-/// Reads a plan.
-#[derive(Debug)]
-pub struct PlanReader {}
-
-impl PlanReader {
-    /// Opens a plan; with a key, checks the seal over the whole file first.
-    ///
-    /// # Errors
-    /// [`PlanFileError::Unusable`] and [`PlanFileError::Storage`].
-    pub fn open(path: &Path, key: Option<[u8; 32]>) -> Result<Self, PlanFileError> {
-        let _ = (path, key);
-        Ok(Self {})
-    }
-
-    /// Returns what it is bound to.
-    pub fn header(&self) -> &PlanHeader {
-        unimplemented!()
-    }
-
-    /// Returns its end.
-    pub fn footer(&self) -> &PlanFooter {
-        unimplemented!()
-    }
-
-    /// Returns the next row; `None` at the end.
-    ///
-    /// # Errors
-    /// [`PlanFileError::Unusable`] and [`PlanFileError::Storage`].
-    pub fn next_row(&mut self) -> Result<Option<PlanRow>, PlanFileError> {
-        Ok(None)
-    }
 }

@@ -1,0 +1,147 @@
+//! The schema of the state file, in versions.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use crate::disk::{private, refuse_writable_by_others, storage};
+use crate::store::{StateError, SyncId};
+
+/// Marks the file as ebb's: "ebb1".
+const APPLICATION_ID: i32 = 0x6562_6231;
+
+/// How long a write waits for one of another process.
+pub(super) const BUSY: Duration = Duration::from_secs(10);
+
+/// The changes from one version to the next; shipped ones never change.
+const VERSIONS: [&str; 1] = ["
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE secret (name TEXT PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE sync (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        destination TEXT NOT NULL,
+        object TEXT NOT NULL,
+        match_field TEXT,
+        generation INTEGER NOT NULL DEFAULT 0,
+        has_history INTEGER NOT NULL DEFAULT 0,
+        entries INTEGER NOT NULL DEFAULT 0,
+        live INTEGER NOT NULL DEFAULT 0,
+        cursor TEXT,
+        mapping BLOB,
+        counter INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE run (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        sync TEXT NOT NULL,
+        started_at INTEGER NOT NULL,
+        trigger TEXT NOT NULL,
+        git_commit TEXT,
+        config BLOB NOT NULL,
+        scope TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        changed INTEGER NOT NULL DEFAULT 0,
+        status TEXT NOT NULL,
+        finished_at INTEGER,
+        summary TEXT NOT NULL DEFAULT ''
+    );
+    CREATE TABLE rejection (
+        number INTEGER PRIMARY KEY,
+        sync INTEGER NOT NULL,
+        key_hash BLOB NOT NULL,
+        key TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        seen BLOB NOT NULL,
+        reason TEXT NOT NULL,
+        tries INTEGER NOT NULL,
+        first_run TEXT NOT NULL,
+        last_run TEXT NOT NULL,
+        time INTEGER NOT NULL,
+        UNIQUE (sync, key_hash)
+    );
+    CREATE TABLE lease (
+        scope TEXT PRIMARY KEY,
+        epoch INTEGER NOT NULL,
+        held INTEGER NOT NULL,
+        holder TEXT NOT NULL,
+        host TEXT NOT NULL,
+        boot TEXT NOT NULL,
+        process INTEGER NOT NULL,
+        lock TEXT NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE dirty (
+        sync INTEGER NOT NULL, key_hash BLOB NOT NULL, key TEXT NOT NULL, PRIMARY KEY (sync, key_hash)
+    ) WITHOUT ROWID;
+    CREATE TABLE object (
+        number INTEGER PRIMARY KEY, destination TEXT NOT NULL, object TEXT NOT NULL, UNIQUE (destination, object)
+    );
+    CREATE TABLE known_id (
+        object INTEGER NOT NULL, external_id TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (object, external_id)
+    ) WITHOUT ROWID;
+    CREATE TABLE budget_user (
+        budget TEXT NOT NULL, holder TEXT NOT NULL, expires_at INTEGER NOT NULL, PRIMARY KEY (budget, holder)
+    ) WITHOUT ROWID;
+    CREATE TABLE described (query BLOB PRIMARY KEY, columns TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE used_plan (plan TEXT PRIMARY KEY, run_number INTEGER) WITHOUT ROWID;
+"];
+
+/// Opens the state file for writing, making it private and bringing it up to date.
+pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
+    private().create(true).append(true).open(path).map_err(|error| storage(path, &error))?;
+    refuse_writable_by_others(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(256);
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application != APPLICATION_ID && (application != 0 || tables > 0) {
+        return Err(StateError::Unusable(format!("{} is not a state file of ebb", path.display())));
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", false)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    connection.pragma_update(None, "cache_size", -8192)?;
+    migrate(&mut connection, path)?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StateError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = u32::try_from(VERSIONS.len()).unwrap_or(u32::MAX);
+    let Some(missing) = usize::try_from(version).ok().and_then(|version| VERSIONS.get(version..)) else {
+        return Err(StateError::Unusable(format!(
+            "{}: state was written by a newer ebb (schema {version}, this one knows {known}); use that version or newer",
+            path.display()
+        )));
+    };
+    for change in missing {
+        transaction.execute_batch(change)?;
+    }
+    if !missing.is_empty() {
+        transaction.pragma_update(None, "user_version", known)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Makes the tables of a sync: its entries, one row a key, and what they replaced. Neither has a second index, so that
+/// a change appends.
+pub(super) fn create_sync_tables(connection: &Connection, sync: SyncId) -> Result<(), StateError> {
+    let SyncId(number) = sync;
+    let columns = "id INTEGER PRIMARY KEY, key_hash BLOB NOT NULL, seen BLOB NOT NULL, digest BLOB NOT NULL, \
+                   flags INTEGER NOT NULL, revision INTEGER NOT NULL, run INTEGER NOT NULL, created INTEGER NOT NULL, \
+                   replaces INTEGER, destination_id TEXT, key TEXT NOT NULL, record TEXT NOT NULL";
+    connection.execute_batch(&format!(
+        "CREATE TABLE IF NOT EXISTS entry_{number} ({columns});
+         CREATE TABLE IF NOT EXISTS history_{number} ({columns}, replaced_by INTEGER NOT NULL);"
+    ))?;
+    Ok(())
+}
