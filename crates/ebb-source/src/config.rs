@@ -1,5 +1,6 @@
 use ebb_row::Secret;
 
+use crate::mysql::Mysql;
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
 use crate::{Source, SourceError};
@@ -32,6 +33,6 @@ pub fn open(config: &SourceConfig) -> Result<Box<dyn Source>, SourceError> {
     match config {
         SourceConfig::Sqlite { path } => Ok(Box::new(Sqlite::new(path))),
         SourceConfig::Postgres { url } => Ok(Box::new(Postgres::new(url)?)),
-        SourceConfig::Mysql { .. } => Err(SourceError::Settings("not built".to_owned())),
+        SourceConfig::Mysql { url } => Ok(Box::new(Mysql::new(url)?)),
     }
 }

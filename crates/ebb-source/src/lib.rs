@@ -14,6 +14,7 @@ mod config;
 #[cfg(test)]
 mod conformance;
 mod error;
+mod mysql;
 mod postgres;
 mod pump;
 mod sqlite;

@@ -93,8 +93,7 @@ impl Subject for Database {
     }
 
     async fn state(&self) -> String {
-        let mut state = String::new();
-        for sql in [
+        let parts = [
             "select string_agg(id || name, ',' order by id) from victims",
             "select string_agg(relname::text || relkind::text || coalesce(relacl::text, ''), ',' order by relname) from pg_class
              where relnamespace = 'public'::regnamespace",
@@ -106,11 +105,9 @@ impl Subject for Database {
             "select count(*)::text from pg_locks where locktype = 'advisory'",
             "select coalesce(string_agg(setconfig::text, ','), '') from pg_db_role_setting",
             "select obj_description('victims'::regclass)",
-        ] {
-            state.push_str(&self.one(sql).await);
-            state.push('|');
-        }
-        state
+        ];
+        // One connection for all: each costs a password's derivation.
+        self.one(&format!("select concat_ws('|', ({}))", parts.join("), ("))).await
     }
 }
 
