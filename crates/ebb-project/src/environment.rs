@@ -141,7 +141,7 @@ pub(crate) fn interpolate(node: &mut Node, environment: &Environment, origins: &
                 origins.insert(at, Origin { raw, missing });
             }
             Err(message) => {
-                spots.push(Spot::new(at, message).hint("write ${NAME} or ${NAME:-default}; $${ stands for a plain ${"))
+                spots.push(Spot::new(at, message).hint("write ${NAME} or ${NAME:-default}; $${ stands for a plain ${"));
             }
         },
         NodeKind::List(items) => {

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::mask::MASK;
+
 /// One thing that is wrong in a project, with the place where it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -45,7 +47,11 @@ impl fmt::Display for Fault {
                 .take(self.column.saturating_sub(1))
                 .map(|character| if character == '\t' { '\t' } else { ' ' })
                 .collect();
-            write!(f, "\n{gutter} |\n{} | {}\n{gutter} | {mark}^", self.line, self.source_line)?;
+            write!(f, "\n{gutter} |\n{} | {}", self.line, self.source_line)?;
+            // Behind a mask, places have moved.
+            if self.source_line.find(MASK).is_none_or(|at| at >= mark.len()) {
+                write!(f, "\n{gutter} | {mark}^")?;
+            }
         }
         if let Some(hint) = &self.hint {
             write!(f, "\n{gutter} = hint: {hint}")?;

@@ -83,7 +83,9 @@ pub(crate) fn read(root: &Path, relative: &Path, limit: u64) -> Result<SourceFil
         return Err(fail("this link leads out of the project".to_owned())
             .with_hint("put the file itself here; ebb reads only files inside the project"));
     };
-    if inside.starts_with(".ebb") || inside.extension() != relative.extension() {
+    let is_settings = |path: &Path| path == Path::new("ebb.yaml");
+    let is_other = inside.extension() != relative.extension() || is_settings(inside) != is_settings(relative);
+    if inside.starts_with(".ebb") || is_other {
         return Err(fail("this link leads to a file of another kind".to_owned()));
     }
     let metadata =
@@ -131,10 +133,13 @@ fn decode(relative: &Path, bytes: Vec<u8>) -> Result<SourceFile, Fault> {
 
 /// Returns an I/O error in a few words that are the same on every system.
 pub(crate) fn reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
+    let kind = error.kind();
+    if kind == std::io::ErrorKind::NotFound {
+        "there is no such file".to_owned()
+    } else if kind == std::io::ErrorKind::PermissionDenied {
+        "permission denied".to_owned()
+    } else {
+        error.to_string()
     }
 }
 

@@ -62,11 +62,11 @@ fn ignore(path: &Path) -> io::Result<bool> {
     }
     let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    write!(file, "{gap}{}\n", missing.join("\n"))?;
+    writeln!(file, "{gap}{}", missing.join("\n"))?;
     Ok(true)
 }
 
-const SETTINGS: &str = r#"# What this project reads and writes. ${NAME} comes from the environment, or from `.env` beside this file.
+const SETTINGS: &str = r"# What this project reads and writes. ${NAME} comes from the environment, or from `.env` beside this file.
 version: 1
 project: PROJECT_ID
 
@@ -82,7 +82,7 @@ destinations:
     subdomain: ${VITALLY_SUBDOMAIN} # `acme` when you log in at https://acme.vitally.io
     rest_token: ${VITALLY_REST_TOKEN}
     # analytics_token: ${VITALLY_ANALYTICS_TOKEN} # for events
-"#;
+";
 
 const MODEL: &str = r"/*
 description: One row for each account.

@@ -39,3 +39,6 @@ pub use schema::schemas;
 pub use settings::{DestinationKind, DestinationSettings, SourceKind, StateLocation};
 pub use surface::surface;
 pub use sync::{FirstRun, Links, OnRemoved, Schedule, Sync};
+
+#[cfg(test)]
+mod tests;

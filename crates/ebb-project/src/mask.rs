@@ -1,6 +1,7 @@
 //! What keeps secrets out of shown source lines.
 
-const MASK: &str = "***";
+/// What stands for a secret.
+pub(crate) const MASK: &str = "***";
 
 /// Parts of key names whose values are secret.
 const SECRET_KEYS: &[&str] = &["token", "secret", "password", "write_key", "api_key"];
@@ -143,13 +144,12 @@ fn value_end(value: &str) -> usize {
     for (at, character) in value.char_indices() {
         match (quote, character) {
             (Some(open), close) if open == close => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') if before == ' ' => quote = Some(character),
             (None, '{' | '[') => depth += 1,
             (None, '}' | ']') if depth > 0 => depth -= 1,
             (None, ',' | '}' | ']') if depth == 0 => return at,
             (None, '#') if before == ' ' => return at,
-            (None, _) => {}
+            (Some(_) | None, _) => {}
         }
         before = character;
     }

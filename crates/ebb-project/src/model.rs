@@ -228,7 +228,7 @@ impl Reader<'_> {
         is_fit: bool,
         query: impl FnOnce(&mut Self, (&Node, Option<SourceKind>)) -> Option<(ModelQuery, Option<(usize, usize)>)>,
     ) -> Option<Model> {
-        let source = self.source(node);
+        let source = self.source(node, is_fit);
         let kind =
             source.as_deref().and_then(|source| self.settings?.sources.get(source)?.value.as_ref()).map(|s| s.kind);
         let query = query(self, (node, kind));
@@ -266,7 +266,7 @@ impl Reader<'_> {
     }
 
     /// Returns the source that is named, or the only one there is.
-    fn source(&mut self, node: &Node) -> Option<String> {
+    fn source(&mut self, node: &Node, is_fit: bool) -> Option<String> {
         let sources = &self.settings?.sources;
         let names = || sources.keys().map(String::as_str);
         let Some(value) = child(node, "source") else {
@@ -278,6 +278,8 @@ impl Reader<'_> {
                         .push(Spot::new(node.at, "the project has no source to read").hint("add one to `ebb.yaml`"));
                     None
                 }
+                // The key may be there, misspelt.
+                (Some(_), Some(_)) if !is_fit => None,
                 (Some(_), Some(_)) => {
                     let hint = format!("the sources are {}", shown_list(names(), "and"));
                     self.spots.push(Spot::new(node.at, "the model must say which `source` it reads").hint(hint));

@@ -244,7 +244,7 @@ impl Reader<'_> {
     fn source(&mut self, node: &Node) -> Option<SourceSettings> {
         let (kind, config) = match child(node, "type").and_then(text_of)? {
             "sqlite" => (SourceKind::Sqlite, self.sqlite(node)),
-            "postgres" | "redshift" => {
+            "postgres" => {
                 let url = self.database_url(node, &["postgres", "postgresql"]);
                 (SourceKind::Postgres, url.map(|url| SourceConfig::Postgres { url }))
             }

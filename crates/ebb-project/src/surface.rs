@@ -36,11 +36,13 @@ fn section(out: &mut String, title: &str, keys: &[KeySpec]) {
 
 /// Returns the sections below a key.
 fn sections_of(name: &str, shape: &Shape) -> Vec<(String, &'static [KeySpec])> {
-    match shape {
-        Shape::Section(keys) | Shape::WordsOr(_, keys) => vec![(format!("`{name}`"), *keys)],
-        Shape::Named(Shape::Typed(variants, _)) => variants.iter().map(|variant| typed(name, variant)).collect(),
-        _ => Vec::new(),
+    if let Shape::Section(keys) | Shape::WordsOr(_, keys) = shape {
+        return vec![(format!("`{name}`"), *keys)];
     }
+    if let Shape::Named(Shape::Typed(variants, _)) = shape {
+        return variants.iter().map(|variant| typed(name, variant)).collect();
+    }
+    Vec::new()
 }
 
 fn typed(name: &str, variant: &Variant) -> (String, &'static [KeySpec]) {

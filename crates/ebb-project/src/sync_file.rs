@@ -54,6 +54,9 @@ struct Reader<'a> {
     faults: Vec<Fault>,
 }
 
+/// A fault has said what is missing.
+struct Told;
+
 /// What a sync writes to.
 struct Object {
     spec: &'static ObjectSpec,
@@ -184,7 +187,7 @@ impl Reader<'_> {
         let object = self.api(node, &by_name)?;
         let mode = self.mode(node, object);
         let match_field = self.match_field(node, object);
-        Some(Object { spec: object, mode: mode?, match_field: match_field? })
+        Some(Object { spec: object, mode: mode?, match_field: match_field.ok()? })
     }
 
     fn api(&mut self, node: &Node, objects: &[&'static ObjectSpec]) -> Option<&'static ObjectSpec> {
@@ -216,34 +219,34 @@ impl Reader<'_> {
         Some(mode)
     }
 
-    /// Returns the match field, `Some(None)` where the object has none.
-    fn match_field(&mut self, node: &Node, object: &ObjectSpec) -> Option<Option<String>> {
+    /// Returns the match field; `None` for objects that have none.
+    fn match_field(&mut self, node: &Node, object: &ObjectSpec) -> Result<Option<String>, Told> {
         let takes = || shown_list(object.match_fields.iter().copied(), "or");
         let Some(value) = child(node, "match") else {
             if object.match_fields.is_empty() {
-                return Some(None);
+                return Ok(None);
             }
             let hint = format!(
                 "such as `match: {{ {}: column }}`; it takes {}",
                 object.match_fields.first().unwrap_or(&""),
                 takes()
             );
-            self.fault(node.at, format!("an `{}` needs a `match`", object.name), Some(hint));
-            return None;
+            self.fault(node.at, format!("`{}` needs a `match`", object.name), Some(hint));
+            return Err(Told);
         };
-        let NodeKind::Map(entries) = &value.kind else { return None };
+        let NodeKind::Map(entries) = &value.kind else { return Err(Told) };
         if object.match_fields.is_empty() {
-            self.fault(value.at, format!("an `{}` has no `match`: each is new", object.name), None);
-            return None;
+            self.fault(value.at, format!("`{}` has no `match`: each is new", object.name), None);
+            return Err(Told);
         }
-        let [(key, _)] = entries.as_slice() else { return None };
+        let [(key, _)] = entries.as_slice() else { return Err(Told) };
         if !object.match_fields.contains(&key.name.as_str()) {
             let hint = nearest(&key.name, object.match_fields.iter().copied())
                 .map_or_else(|| format!("it takes {}", takes()), |nearest| format!("did you mean `{nearest}`?"));
             self.fault(key.at, format!("`{}` cannot be matched on `{}`", object.name, key.name), Some(hint));
-            return None;
+            return Err(Told);
         }
-        Some(Some(key.name.clone()))
+        Ok(Some(key.name.clone()))
     }
 
     fn mapping(&mut self, node: &Node, object: &Object) -> Option<Mapping> {
@@ -307,7 +310,11 @@ impl Reader<'_> {
                 Some(field) => format!("field `{field}`: {}", fault.message),
                 None => fault.message,
             };
-            self.fault(at, message, help.map(|field| format!("{}: {}", field.name, field.help)));
+            let place = fault.field.as_deref().and_then(|field| {
+                let in_match = child(node, "match").and_then(|value| node_key_at(value, field));
+                in_match.or_else(|| node_key_at(fields, field))
+            });
+            self.fault(place.unwrap_or(at), message, help.map(|field| format!("{}: {}", field.name, field.help)));
         }
         // A user that is found by email alone could belong to anyone: its links are needed in mode update too.
         if object.match_field.as_deref() == Some("email") && object.mode == SyncMode::Update {

@@ -102,6 +102,8 @@ struct Weight {
 impl Tree {
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Spot> {
         let at = span.start.byte_offset().unwrap_or_default();
+        let tag_at = span.tag_start().and_then(|mark| mark.byte_offset()).unwrap_or(at);
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the library may add events that carry no values")]
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
@@ -110,13 +112,16 @@ impl Tree {
                 }
                 Ok(())
             }
-            Event::Scalar(text, style, anchor, tag) => self.scalar(at, &text, style, (anchor, tag.as_deref())),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.check_tag(tag_at, tag.as_deref(), "str");
+                self.scalar(at, &text, style, (anchor, tag.is_some()))
+            }
             Event::SequenceStart(_, anchor, tag) => {
-                self.check_tag(at, tag.as_deref(), "seq");
+                self.check_tag(tag_at, tag.as_deref(), "seq");
                 self.enter(at, Open::List { at, anchor, items: Vec::new() })
             }
             Event::MappingStart(_, anchor, tag) => {
-                self.check_tag(at, tag.as_deref(), "map");
+                self.check_tag(tag_at, tag.as_deref(), "map");
                 self.enter(at, Open::Map { at, anchor, entries: Vec::new(), key: None })
             }
             Event::SequenceEnd | Event::MappingEnd => self.leave(),
@@ -138,16 +143,13 @@ impl Tree {
         at: usize,
         text: &str,
         style: ScalarStyle,
-        (anchor, tag): (usize, Option<&Tag>),
+        (anchor, has_tag): (usize, bool),
     ) -> Result<(), Spot> {
         self.count(at)?;
         if self.wants_key() {
             return self.key(at, text);
         }
-        let is_text = tag.is_some_and(|tag| tag.core_suffix() == Some("str")) || style != ScalarStyle::Plain;
-        if !is_text {
-            self.check_tag(at, tag, "str");
-        }
+        let is_text = has_tag || style != ScalarStyle::Plain;
         let kind = if is_text { NodeKind::Text(text.to_owned()) } else { plain(at, text)? };
         self.place(Node { at, kind }, anchor)
     }

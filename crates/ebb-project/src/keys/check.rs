@@ -1,10 +1,9 @@
 use ebb_mapping::{Node, NodeKind};
 use ebb_row::{ColumnType, Value};
 
-use super::{KeySpec, Shape, Variant};
+use super::{KeySpec, Shape, Variant, scalar};
 use crate::environment::Origins;
 use crate::yaml::Spot;
-use crate::{cron, units};
 
 /// A fault of a value, before it is known whether a command is bothered by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,8 +139,9 @@ impl<'a> Checker<'a> {
             Shape::Columns => self.columns(node, spec, path),
             Shape::Fields | Shape::Match => self.mapping(node, spec, shape, path),
             Shape::Boolean => {
-                let is_boolean = matches!(node.kind, NodeKind::Bool(_));
-                self.expect(node, spec, is_boolean, path, "`true` or `false`");
+                if !matches!(node.kind, NodeKind::Bool(_)) {
+                    self.expected(node, spec, path, "`true` or `false`");
+                }
             }
             Shape::Later => {
                 self.push(node.at, spec.name, format!("`{path}` comes with a later version of ebb"), None);
@@ -221,7 +221,7 @@ impl<'a> Checker<'a> {
     fn words(&mut self, node: &Node, spec: &KeySpec, words: &[&str], path: &str) {
         let expected = shown_list(words.iter().copied(), "or");
         let NodeKind::Text(word) = &node.kind else {
-            return self.expect(node, spec, false, path, &expected);
+            return self.expected(node, spec, path, &expected);
         };
         if !words.contains(&word.as_str()) {
             let shown = self.shown(node, word);
@@ -232,8 +232,10 @@ impl<'a> Checker<'a> {
 
     fn texts(&mut self, node: &Node, spec: &KeySpec, path: &str) {
         let NodeKind::List(items) = &node.kind else {
-            let is_text = matches!(&node.kind, NodeKind::Text(text) if !text.is_empty());
-            return self.expect(node, spec, is_text, path, "text, or a list of texts");
+            if !matches!(&node.kind, NodeKind::Text(text) if !text.is_empty()) {
+                self.expected(node, spec, path, "text, or a list of texts");
+            }
+            return;
         };
         if items.is_empty() {
             self.wrong(node, spec.name, &format!("`{path}` is an empty list"), None);
@@ -251,7 +253,7 @@ impl<'a> Checker<'a> {
                 | NodeKind::Bool(_)
                 | NodeKind::Number(_)
                 | NodeKind::List(_)
-                | NodeKind::Map(_) => self.expect(item, spec, false, &format!("{path}[{index}]"), "text"),
+                | NodeKind::Map(_) => self.expected(item, spec, &format!("{path}[{index}]"), "text"),
             }
         }
     }
@@ -274,14 +276,14 @@ impl<'a> Checker<'a> {
             }
             NodeKind::List(_) => self.texts(node, spec, path),
             NodeKind::Map(_) | NodeKind::Null | NodeKind::Bool(_) | NodeKind::Number(_) | NodeKind::Text(_) => {
-                self.expect(node, spec, false, path, "a list of columns, or a map from columns to their types");
+                self.expected(node, spec, path, "a list of columns, or a map from columns to their types");
             }
         }
     }
 
     fn mapping(&mut self, node: &Node, spec: &KeySpec, shape: &Shape, path: &str) {
         let NodeKind::Map(entries) = &node.kind else {
-            return self.expect(node, spec, false, path, "a map from the destination's fields to what fills them");
+            return self.expected(node, spec, path, "a map from the destination's fields to what fills them");
         };
         let is_match = matches!(shape, Shape::Match);
         if is_match && entries.len() != 1 {
@@ -298,86 +300,37 @@ impl<'a> Checker<'a> {
     }
 
     fn scalar(&mut self, node: &Node, spec: &KeySpec, shape: &Shape, path: &str) {
+        let takes_numbers = matches!(shape, Shape::Integer(..) | Shape::Limit);
         let text = match &node.kind {
             NodeKind::Text(text) => Some(text.clone()),
-            NodeKind::Number(_) if matches!(shape, Shape::Integer(..) | Shape::Limit) => scalar_text(node),
+            NodeKind::Number(_) if takes_numbers => scalar_text(node),
             NodeKind::Null | NodeKind::Bool(_) | NodeKind::Number(_) | NodeKind::List(_) | NodeKind::Map(_) => None,
         };
-        let (fits, expected) = match shape {
-            Shape::Integer(lowest, highest) => {
-                let number = text.as_deref().and_then(|text| text.parse::<u64>().ok());
-                let expected = if lowest == highest {
-                    format!("{lowest}")
-                } else {
-                    format!("a whole number from {lowest} to {highest}")
-                };
-                (number.is_some_and(|number| (*lowest..=*highest).contains(&number)), expected)
-            }
-            Shape::Duration(lowest, highest) => {
-                let ms =
-                    text.as_deref().and_then(units::duration).and_then(|time| u64::try_from(time.as_millis()).ok());
-                let bounds = format!("{} to {}", units::duration_text(*lowest), units::duration_text(*highest));
-                let fits = ms.is_some_and(|ms| (*lowest..=*highest).contains(&ms));
-                (fits, format!("a time with its unit, such as `15m`, from {bounds}"))
-            }
-            Shape::Percent => {
-                let fits = text.as_deref().and_then(units::percent).is_some_and(|percent| percent > 0);
-                (fits, "a percentage from `1%` to `100%`".to_owned())
-            }
-            Shape::Limit => {
-                (text.as_deref().and_then(units::limit).is_some(), "a percentage such as `30%`, or a count".to_owned())
-            }
-            Shape::Size => {
-                (text.as_deref().and_then(units::size).is_some(), "a size with its unit, such as `64KiB`".to_owned())
-            }
-            Shape::Uuid => {
-                let fits = text.as_deref().is_some_and(|text| uuid::Uuid::try_parse(text).is_ok());
-                (fits, "a UUID, as `ebb init` writes it".to_owned())
-            }
-            Shape::Url => {
-                let url = text.as_deref().and_then(|text| url::Url::parse(text).ok());
-                let fits = url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-                (fits, "an `https://` URL".to_owned())
-            }
-            Shape::TimeZone => {
-                let fits = text.as_deref().is_some_and(|text| text.parse::<chrono_tz::Tz>().is_ok());
-                let hint = text
-                    .as_deref()
-                    .and_then(|text| nearest(text, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())));
-                if !fits && let Some(hint) = hint {
-                    let message = format!("`{path}` is no time zone of the IANA database");
-                    return self.wrong(node, spec.name, &message, Some(format!("did you mean `{hint}`?")));
-                }
-                (fits, "a time zone such as `Europe/Berlin`".to_owned())
-            }
-            Shape::Cron => match text.as_deref().map(cron::check) {
-                Some(Err(message)) => return self.wrong(node, spec.name, &message, None),
-                other => (other.is_some(), "text such as \"*/15 * * * *\"".to_owned()),
-            },
-            _ => {
-                let hint = matches!(node.kind, NodeKind::Number(_)).then(|| "put it into quotes".to_owned());
-                if hint.is_some() {
-                    return self.wrong(node, spec.name, &format!("`{path}` must be text, and is a number"), hint);
-                }
-                (text.as_deref().is_some_and(|text| !text.trim().is_empty()), "text".to_owned())
-            }
-        };
-        self.expect(node, spec, fits, path, &expected);
+        let judged = scalar::judge(shape, text.as_deref().unwrap_or_default());
+        if let Err(misfit) = judged {
+            let takes_text = matches!(shape, Shape::Text | Shape::Secret);
+            let is_unquoted = matches!(node.kind, NodeKind::Number(_) | NodeKind::Bool(_));
+            let hint = if is_unquoted && takes_text { Some("put it into quotes".to_owned()) } else { misfit.hint };
+            let message = format!("`{path}` must be {}, and is {}", misfit.expected, self.found(node, spec));
+            self.push(node.at, spec.name, message, hint);
+        }
     }
 
-    fn expect(&mut self, node: &Node, spec: &KeySpec, fits: bool, path: &str, expected: &str) {
-        if fits {
-            return;
-        }
-        let found = match &node.kind {
+    /// Says that a value is not what was expected.
+    fn expected(&mut self, node: &Node, spec: &KeySpec, path: &str, expected: &str) {
+        let message = format!("`{path}` must be {expected}, and is {}", self.found(node, spec));
+        self.push(node.at, spec.name, message, None);
+    }
+
+    fn found(&self, node: &Node, spec: &KeySpec) -> String {
+        match &node.kind {
             NodeKind::Text(text) if text.is_empty() => "empty".to_owned(),
             NodeKind::Text(text) if is_shown(spec) && text.len() <= 60 => format!("`{}`", self.shown(node, text)),
-            NodeKind::Number(number) => format!("`{}`", number.canonical_text().unwrap_or_default()),
+            NodeKind::Number(number) => format!("the number {}", number.canonical_text().unwrap_or_default()),
             NodeKind::Text(_) | NodeKind::Null | NodeKind::Bool(_) | NodeKind::List(_) | NodeKind::Map(_) => {
                 kind_word(node).to_owned()
             }
-        };
-        self.wrong(node, spec.name, &format!("`{path}` must be {expected}, and is {found}"), None);
+        }
     }
 
     /// Returns a text as the file has it, so that no value of the environment is shown.

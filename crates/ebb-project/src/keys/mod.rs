@@ -2,6 +2,7 @@
 
 mod check;
 mod model;
+mod scalar;
 mod settings;
 mod sync;
 

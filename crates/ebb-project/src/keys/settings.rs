@@ -24,7 +24,7 @@ const LOGS: &[KeySpec] = &[
 const SOURCE: Shape = Shape::Typed(
     &[
         Variant { words: &["sqlite"], keys: SQLITE },
-        Variant { words: &["postgres", "redshift"], keys: POSTGRES },
+        Variant { words: &["postgres"], keys: POSTGRES },
         Variant { words: &["mysql", "mariadb"], keys: MYSQL },
     ],
     &["duckdb", "snowflake", "bigquery", "databricks", "segment", "segment_profiles", "vitally"],
