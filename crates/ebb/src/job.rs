@@ -1,0 +1,110 @@
+//! A sync's files, resolved into what the engine runs.
+
+use std::sync::Arc;
+
+use ebb_destination::Destination;
+use ebb_destination::vitally::Vitally;
+use ebb_engine::{OnRemoved, SyncJob};
+use ebb_project::{DestinationKind, DestinationSettings, FirstRun, Sync};
+use ebb_state::Store;
+
+use crate::exit::Failure;
+use crate::workspace::Workspace;
+
+/// Whether a sync is built to be sent, or only to be planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// No token is needed.
+    Plan,
+    /// Tokens must be there.
+    Run,
+}
+
+/// Builds a sync for the engine.
+///
+/// # Errors
+/// What the environment lacks for its source or destination.
+pub(crate) async fn build(
+    workspace: &Workspace,
+    sync: &Sync,
+    store: &dyn Store,
+    purpose: Purpose,
+) -> Result<SyncJob, Failure> {
+    let project = &workspace.project;
+    let model = workspace.model(&sync.model)?;
+    let settings = match purpose {
+        Purpose::Plan => project.destination_untokened(&sync.destination)?,
+        Purpose::Run => project.destination(&sync.destination)?,
+    };
+    let (destination, missing) = match &settings.kind {
+        DestinationKind::Vitally(_) => {
+            let vitally = open_vitally(&settings, store).await?;
+            let missing = vitally.missing_token(sync.api);
+            let destination: Arc<dyn Destination> = Arc::new(vitally);
+            (destination, missing)
+        }
+    };
+    if let (Purpose::Run, Some(missing)) = (purpose, missing) {
+        return Err(Failure::usage(format!("destination `{}`: {missing}", settings.name)));
+    }
+    Ok(SyncJob {
+        name: sync.name.clone(),
+        source: workspace.source_of(model)?,
+        sql: model.sql().to_owned(),
+        primary_key: model.primary_key.clone(),
+        cursor: model.cursor.clone().map(|column| (column, model.lookback.unwrap_or_default())),
+        statement_timeout: project.statement_timeout(&model.source),
+        destination,
+        write: sync.write_plan(),
+        mapping: sync.mapping.clone(),
+        guards: sync.guards.clone(),
+        on_removed: on_removed(sync)?,
+        adopt_first: sync.first_run == FirstRun::Adopt,
+        rejected_tries: sync.rejected_tries,
+        concurrency: sync.concurrency.unwrap_or(settings.concurrency),
+        request_timeout: settings.request_timeout,
+        config: project.digest(),
+        project: project.project_id().map(|id| id.to_string()),
+        redact: settings.redact.iter().chain(&sync.redact).cloned().collect(),
+        body_cap: project.body_cap(),
+        remember_ids: is_looked_up(workspace, sync),
+    })
+}
+
+fn on_removed(sync: &Sync) -> Result<OnRemoved, Failure> {
+    match sync.on_removed {
+        ebb_project::OnRemoved::Ignore => Ok(OnRemoved::Ignore),
+        ebb_project::OnRemoved::Delete => {
+            let message = format!("sync `{}`: `on_removed: delete` comes with a later version of ebb", sync.name);
+            Err(Failure::usage(message).hint("`on_removed: ignore` sends nothing for rows that leave the model"))
+        }
+    }
+}
+
+/// Returns whether another sync needs the destination's ids of this one's objects.
+fn is_looked_up(workspace: &Workspace, sync: &Sync) -> bool {
+    workspace
+        .project
+        .syncs()
+        .any(|other| other.destination == sync.destination && other.mapping.lookups().contains(&sync.object))
+}
+
+/// Opens a destination.
+///
+/// # Errors
+/// Its settings are wrong.
+pub(crate) async fn open_destination(
+    settings: &DestinationSettings,
+    store: &dyn Store,
+) -> Result<Arc<dyn Destination>, Failure> {
+    match &settings.kind {
+        DestinationKind::Vitally(_) => Ok(Arc::new(open_vitally(settings, store).await?)),
+    }
+}
+
+async fn open_vitally(settings: &DestinationSettings, store: &dyn Store) -> Result<Vitally, Failure> {
+    let DestinationKind::Vitally(vitally) = &settings.kind;
+    let salt = store.secret_key("budget").await?;
+    Vitally::new(vitally.clone(), &settings.allowed_hosts, &salt)
+        .map_err(|error| Failure::usage(format!("destination `{}`: {error}", settings.name)))
+}
