@@ -144,6 +144,16 @@ impl BudgetGate {
         Ok(())
     }
 
+    /// Counts this process among the users no more; the next request joins again.
+    pub(crate) async fn leave(&self) -> Result<(), StateError> {
+        let mut pace = self.turn.lock().await;
+        if pace.joined {
+            pace.joined = false;
+            self.store.share_budget(&self.key, Duration::ZERO).await?;
+        }
+        Ok(())
+    }
+
     /// Closes the gate for so long.
     pub(crate) fn close_for(&self, wait: Duration) {
         let until = self.clock.elapsed() + wait;

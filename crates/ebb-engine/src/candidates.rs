@@ -10,7 +10,7 @@ pub(crate) struct CandidateQueue {
     next_part: u16,
     part: Vec<DiffEntry>,
     at: usize,
-    missed: u64,
+    missed: Vec<DiffEntry>,
 }
 
 impl CandidateQueue {
@@ -23,9 +23,9 @@ impl CandidateQueue {
                     return Ok(Some(*entry));
                 }
                 Some(entry) if entry.ordinal > ordinal => return Ok(None),
-                Some(_) => {
+                Some(entry) => {
+                    self.missed.push(*entry);
                     self.at += 1;
-                    self.missed += 1;
                 }
                 None => {
                     if !self.load(candidates)? {
@@ -45,12 +45,11 @@ impl CandidateQueue {
         Ok(true)
     }
 
-    /// Counts the candidates that were never asked for.
-    pub(crate) fn rest(&mut self, candidates: &mut Buckets) -> Result<u64, EngineError> {
+    /// Returns the candidates that were never asked for, since their rows were not staged: repeated keys of which a row is
+    /// as it was, and the rare row whose digest met another's.
+    pub(crate) fn rest(mut self, candidates: &mut Buckets) -> Result<Vec<DiffEntry>, EngineError> {
         loop {
-            self.missed += u64::try_from(self.part.len() - self.at).unwrap_or(0);
-            self.part.clear();
-            self.at = 0;
+            self.missed.extend(self.part.get(self.at..).unwrap_or_default());
             if !self.load(candidates)? {
                 return Ok(self.missed);
             }

@@ -19,7 +19,7 @@ use crate::execute::{Run, Suspects};
 use crate::job::{PlanRequest, RunRequest, Scope, SyncJob};
 use crate::lease::{LeaseKeeper, Waiting};
 use crate::planning::PlanFor;
-use crate::report::{PlanSummary, Progress, RunCounts, RunReport, RunStatus, Silent};
+use crate::report::{PlanSummary, Progress, RunCounts, RunReport, RunStatus};
 use crate::sealed;
 use crate::transport::Transport;
 use crate::write::{Caller, Halt};
@@ -136,8 +136,10 @@ impl Engine {
         let waiting = Waiting { no_wait: request.no_wait, request_timeout: job.request_timeout, progress };
         let keeper = LeaseKeeper::take(store, clock, &job.name, &scopes, waiting).await?;
         let (id, time) = match &sealed {
-            Some(header) => (RunId(header.run.as_str().into()), header.time),
-            None => (RunId(uuid::Uuid::now_v7().to_string().into()), clock.now()),
+            Some(header) if store.find_runs(&header.run).await?.is_empty() => {
+                (RunId(header.run.as_str().into()), header.time)
+            }
+            _ => (RunId(uuid::Uuid::now_v7().to_string().into()), clock.now()),
         };
         let state = store.sync(&job.identity()).await?;
         let begun = Begun { job, request, id, time, since, state, progress };
@@ -297,6 +299,11 @@ impl Engine {
             unreachable!("every task of the run has ended");
         };
         let halt = run.caller.halted();
+        for gate in &run.caller.budgets {
+            if let Err(error) = gate.leave().await {
+                tracing::warn!(%error, "the rate budget is given back late");
+            }
+        }
         ended.counts = *run.counts.lock().unwrap_or_else(PoisonError::into_inner);
         ended.counts.removed = counts.gone;
         ended.counts.calls = run.caller.calls.load(std::sync::atomic::Ordering::Relaxed);
@@ -424,10 +431,13 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::State`].
-    pub async fn check_destination(&self, job: &SyncJob) -> Result<Vec<ebb_destination::CheckLine>, EngineError> {
-        let _ = (job, Silent);
+    pub async fn check_destination(
+        &self,
+        destination: &dyn ebb_destination::Destination,
+        request_timeout: Duration,
+    ) -> Result<Vec<ebb_destination::CheckLine>, EngineError> {
         let mut lines = Vec::new();
-        for mut steps in job.destination.check() {
+        for mut steps in destination.check() {
             let mut answer_of: Option<ebb_destination::Reply> = None;
             loop {
                 let answer = match &answer_of {
@@ -441,7 +451,7 @@ impl Engine {
                     }
                     ebb_destination::Step::Split { .. } => break,
                     ebb_destination::Step::Send(request) => {
-                        match self.options.transport.send(&request, job.request_timeout).await {
+                        match self.options.transport.send(&request, request_timeout).await {
                             Ok(reply) => answer_of = Some(reply),
                             Err(error) => {
                                 lines.push(ebb_destination::CheckLine {

@@ -77,8 +77,30 @@ impl<'a> Mapper<'a> {
             }
         }
         self.plan_chunk(&mut chunk, writer, counts).await?;
-        // Rows whose digest met another's are not staged: they stay pending until the next run, under another salt.
-        counts.unknown += queue.rest(&mut candidates)?;
+        self.plan_unstaged(queue.rest(&mut candidates)?, writer, counts).await
+    }
+
+    /// Candidates whose rows were not staged. A repeated key is rejected whatever its row holds; any other stays pending
+    /// until the next run, which digests under another salt.
+    async fn plan_unstaged(
+        &self,
+        entries: Vec<DiffEntry>,
+        writer: &mut PlanWriter,
+        counts: &mut PlanCounts,
+    ) -> Result<(), EngineError> {
+        let (repeated, lost): (Vec<_>, Vec<_>) =
+            entries.into_iter().partition(|entry| entry.tag & REPEATED != 0 && entry.tag != REPEATED);
+        counts.unknown += u64::try_from(lost.len()).unwrap_or(0);
+        for chunk in repeated.chunks(CHUNK) {
+            let ids: Vec<EntryId> = chunk.iter().map(|entry| EntryId(entry.tag & !REPEATED)).collect();
+            let known = self.engine.options.store.entries(self.state.id, &ids).await?;
+            for (entry, known) in chunk.iter().zip(known) {
+                let key = known.map_or_else(|| RowKey::new(entry.key.to_string()), |known| known.key);
+                let row = repeated_row(key, entry.row);
+                count(row.kind, counts);
+                writer.push(&row)?;
+            }
+        }
         Ok(())
     }
 
@@ -112,11 +134,7 @@ impl<'a> Mapper<'a> {
         counts: &mut PlanCounts,
     ) -> Result<(), EngineError> {
         let store = &self.engine.options.store;
-        let ids: Vec<EntryId> = chunk
-            .iter()
-            .filter(|candidate| candidate.entry.tag != 0 && candidate.entry.tag != REPEATED)
-            .map(|candidate| EntryId(candidate.entry.tag))
-            .collect();
+        let ids: Vec<EntryId> = chunk.iter().filter_map(|candidate| prior_of(&candidate.entry)).collect();
         let mut entries =
             if ids.is_empty() { Vec::new() } else { store.entries(self.state.id, &ids).await? }.into_iter();
         let rejections = if self.has_rejections {
@@ -126,7 +144,7 @@ impl<'a> Mapper<'a> {
             vec![None; chunk.len()]
         };
         for (candidate, rejection) in chunk.drain(..).zip(rejections) {
-            let entry = if candidate.entry.tag != 0 && candidate.entry.tag != REPEATED {
+            let entry = if prior_of(&candidate.entry).is_some() {
                 entries
                     .next()
                     .flatten()
@@ -148,6 +166,9 @@ impl<'a> Mapper<'a> {
         entry: Option<&Entry>,
         rejection: Option<&Rejection>,
     ) -> Result<PlanRow, EngineError> {
+        if candidate.entry.tag & REPEATED != 0 {
+            return Ok(repeated_row(candidate.key, candidate.entry.row));
+        }
         let mut row = PlanRow {
             key: candidate.key,
             kind: PlanKind::Reject,
@@ -161,11 +182,6 @@ impl<'a> Mapper<'a> {
             reason: None,
             rejected_by: None,
         };
-        if candidate.entry.tag == REPEATED {
-            row.reason = Some("the primary key is repeated in the model".to_owned());
-            row.rejected_by = Some(RejectionKind::Key.word().to_owned());
-            return Ok(row);
-        }
         if let Some(rejection) = rejection {
             if rejection.kind == RejectionKind::Unknown {
                 row.kind = PlanKind::Unknown;
@@ -226,6 +242,28 @@ impl<'a> Mapper<'a> {
             Decision::Send(_) if self.adopt => PlanKind::Adopt,
             Decision::Send(kind) => PlanKind::Operation(kind),
         })
+    }
+}
+
+/// Returns the snapshot entry of a candidate that is not a repeated key.
+fn prior_of(entry: &DiffEntry) -> Option<EntryId> {
+    (entry.tag != 0 && entry.tag & REPEATED == 0).then_some(EntryId(entry.tag))
+}
+
+/// A row of a repeated key: rejected, and its entry is left alone.
+fn repeated_row(key: RowKey, seen: Hash128) -> PlanRow {
+    PlanRow {
+        key,
+        kind: PlanKind::Reject,
+        seen,
+        digest: Hash128::default(),
+        entry: None,
+        revision: 0,
+        record: None,
+        previous: None,
+        destination_id: None,
+        reason: Some("the primary key is repeated in the model".to_owned()),
+        rejected_by: Some(RejectionKind::Key.word().to_owned()),
     }
 }
 

@@ -45,7 +45,8 @@ pub(crate) struct PlanFor<'a> {
 }
 
 impl SyncJob {
-    pub(crate) fn identity(&self) -> SyncIdentity {
+    /// Returns what the sync's snapshot belongs to.
+    pub fn identity(&self) -> SyncIdentity {
         SyncIdentity {
             name: self.name.clone(),
             destination: self.destination.identity().to_string(),
@@ -174,7 +175,7 @@ impl Engine {
                 let (entry, tag) = match difference {
                     Difference::Added(entry) => (entry, 0),
                     Difference::Changed(entry, prior) => (entry, prior.id),
-                    Difference::Repeated(entry) => (entry, REPEATED),
+                    Difference::Repeated(entry, prior) => (entry, REPEATED | prior.map_or(0, |prior| prior.id)),
                     Difference::Removed(prior) => {
                         removed.push(EntryId(prior.id));
                         return Ok(());

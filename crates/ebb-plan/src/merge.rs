@@ -25,7 +25,7 @@ pub enum Difference {
     /// In the snapshot as live, not in the model.
     Removed(Prior),
     /// One of several rows of one key; the prior entry, if any, stays as it is.
-    Repeated(Entry),
+    Repeated(Entry, Option<Prior>),
 }
 
 /// What a merge counted.
@@ -77,7 +77,7 @@ pub fn merge<E: From<SpillError>>(
             } else {
                 for entry in group {
                     counts.repeated += 1;
-                    report(Difference::Repeated(*entry))?;
+                    report(Difference::Repeated(*entry, matching))?;
                 }
             }
         }
