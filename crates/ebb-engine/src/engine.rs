@@ -16,6 +16,7 @@ use crate::budget::BudgetGate;
 use crate::call_log::{LineStyle, unfinished_line};
 use crate::error::EngineError;
 use crate::execute::{Run, Suspects};
+use crate::ids::Ids;
 use crate::job::{PlanRequest, RunRequest, Scope, SyncJob};
 use crate::lease::{LeaseKeeper, Waiting};
 use crate::planning::PlanFor;
@@ -49,6 +50,7 @@ pub struct EngineOptions {
 #[derive(Debug)]
 pub struct Engine {
     pub(crate) options: EngineOptions,
+    pub(crate) ids: Ids,
     budgets: Mutex<BTreeMap<String, Arc<BudgetGate>>>,
 }
 
@@ -86,7 +88,15 @@ struct Begun<'a> {
 impl Engine {
     /// Makes an engine.
     pub fn new(options: EngineOptions) -> Self {
-        Self { options, budgets: Mutex::new(BTreeMap::new()) }
+        Self { options, ids: Ids::default(), budgets: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Takes ids, and with them the jitter of pauses, from a seed, so that a simulation repeats. Engines on one store need
+    /// different seeds.
+    #[must_use]
+    pub fn seeded(mut self, seed: u64) -> Self {
+        self.ids = Ids::seeded(seed);
+        self
     }
 
     /// Plans a sync into a file: reads the model, compares, maps, judges the guards. Sends nothing and changes no
@@ -104,7 +114,7 @@ impl Engine {
             job,
             scope: &request.scope,
             override_guards: &request.override_guards,
-            run: uuid::Uuid::now_v7().to_string(),
+            run: self.ids.run(self.options.clock.now()).to_string(),
             time: self.options.clock.now(),
             file: &request.file,
             progress,
@@ -139,7 +149,7 @@ impl Engine {
             Some(header) if store.find_runs(&header.run).await?.is_empty() => {
                 (RunId(header.run.as_str().into()), header.time)
             }
-            _ => (RunId(uuid::Uuid::now_v7().to_string().into()), clock.now()),
+            _ => (RunId(self.ids.run(clock.now()).to_string().into()), clock.now()),
         };
         let state = store.sync(&job.identity()).await?;
         let begun = Begun { job, request, id, time, since, state, progress };

@@ -96,6 +96,7 @@ impl Run {
         let mut ticks = tokio::time::interval(std::time::Duration::from_millis(200));
         loop {
             tokio::select! {
+                biased;
                 done = tasks.join_next() => match done {
                     None => break,
                     Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

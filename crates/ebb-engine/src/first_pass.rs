@@ -67,7 +67,7 @@ impl FirstPass {
             .map(|(at, _)| at)
             .collect();
         let directory = &engine.options.work_directory;
-        let id = uuid::Uuid::new_v4();
+        let id = engine.ids.any();
         let spill = SpillFile::create(directory, &format!("{id}.entries"))?;
         let cursor_column = job.cursor.as_ref().and_then(|(name, _)| schema.column_with_name(name).map(|(at, _)| at));
         Ok(Self {

@@ -16,6 +16,7 @@ mod engine;
 mod error;
 mod execute;
 mod first_pass;
+mod ids;
 mod job;
 mod lease;
 mod look_up;

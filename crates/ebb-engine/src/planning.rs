@@ -80,7 +80,7 @@ impl Engine {
         update(wanted.progress, Phase::Planning, read.read);
         let read_everything = wanted.scope.key.is_none() && wanted.scope.limit.is_none() && job.cursor.is_none();
         let header = PlanHeader {
-            id: uuid::Uuid::new_v4().to_string(),
+            id: self.ids.any().to_string(),
             version: self.options.version.clone(),
             sync: job.name.clone(),
             run: wanted.run.clone(),
@@ -137,7 +137,7 @@ impl Engine {
             limit: wanted.scope.limit,
             ..ReadOptions::default()
         };
-        let seen = if wanted.scope.full { None } else { seen_set(index)? };
+        let seen = if wanted.scope.full { None } else { seen_set(index, self.ids.any())? };
         let mut reader = job.source.read(&query, &options).await.map_err(source_failed)?;
         let schema = check_columns(job, reader.columns())?;
         let mut first = FirstPass::new(self, job, &schema, seen, wanted.scope.key.as_ref().map(RowKey::hash))?;
@@ -161,7 +161,7 @@ impl Engine {
         index: &mut dyn PriorIndex,
         full: bool,
     ) -> Result<(Buckets, Vec<EntryId>, u64), EngineError> {
-        let name = format!("{}.candidates", uuid::Uuid::new_v4());
+        let name = format!("{}.candidates", self.ids.any());
         let spill = SpillFile::create(&self.options.work_directory, &name)?;
         let mut candidates = Buckets::new(self.options.spill_budget, Box::new(spill));
         let mut removed = Vec::new();
@@ -306,8 +306,8 @@ fn check_columns(job: &SyncJob, columns: &[Column]) -> Result<Schema, EngineErro
     Ok(Schema::new(fields))
 }
 
-fn seen_set(index: &mut dyn PriorIndex) -> Result<Option<SeenSet>, EngineError> {
-    let (salt, _) = uuid::Uuid::new_v4().as_u64_pair();
+fn seen_set(index: &mut dyn PriorIndex, salt: uuid::Uuid) -> Result<Option<SeenSet>, EngineError> {
+    let (salt, _) = salt.as_u64_pair();
     if index.is_empty() {
         return Ok(None);
     }

@@ -147,9 +147,10 @@ impl Caller {
             return false;
         }
         tokio::select! {
-            () = tokio::time::sleep(wait) => true,
+            biased;
             _ = stop.wait_for(|stop| *stop) => false,
             _ = halt.wait_for(Option::is_some) => false,
+            () = tokio::time::sleep(wait) => true,
         }
     }
 
@@ -162,9 +163,10 @@ impl Caller {
             return Ok(false);
         }
         tokio::select! {
-            passed = gate.pass(request.writes) => passed.map(|()| true),
+            biased;
             _ = stop.wait_for(|stop| *stop) => Ok(false),
             _ = halt.wait_for(Option::is_some) => Ok(false),
+            passed = gate.pass(request.writes) => passed.map(|()| true),
         }
     }
 
