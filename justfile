@@ -49,9 +49,9 @@ sim seed:
 demo *arguments:
     cargo run --release -- demo {{ arguments }}
 
-# The numbers of the performance goals: `just bench --help`.
+# The numbers of the performance goals, with a private Postgres server: `just bench --help`.
 bench *arguments:
-    cargo run --release -p ebb-bench -- {{ arguments }}
+    tests/servers.sh run -- cargo run --release -p ebb-bench -- {{ arguments }}
 
 # What CI runs.
 ci:
