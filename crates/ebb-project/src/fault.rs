@@ -38,8 +38,8 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let gutter = " ".repeat(self.line.to_string().len());
-        write!(f, "error: {}", self.message)?;
-        write!(f, "\n{gutter}--> {}:{}:{}", self.file.display(), self.line, self.column)?;
+        write!(f, "error: {}", plain(&self.message))?;
+        write!(f, "\n{gutter}--> {}:{}:{}", plain(&self.file.to_string_lossy()), self.line, self.column)?;
         if !self.source_line.is_empty() {
             let mark: String = self
                 .source_line
@@ -47,17 +47,26 @@ impl fmt::Display for Fault {
                 .take(self.column.saturating_sub(1))
                 .map(|character| if character == '\t' { '\t' } else { ' ' })
                 .collect();
-            write!(f, "\n{gutter} |\n{} | {}", self.line, self.source_line)?;
+            write!(f, "\n{gutter} |\n{} | {}", self.line, plain(&self.source_line))?;
             // Behind a mask, places have moved.
             if self.source_line.find(MASK).is_none_or(|at| at >= mark.len()) {
                 write!(f, "\n{gutter} | {mark}^")?;
             }
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\n{gutter} = hint: {hint}")?;
+            write!(f, "\n{gutter} = hint: {}", plain(hint))?;
         }
         Ok(())
     }
+}
+
+/// Returns text that cannot drive a terminal or turn its own order about.
+fn plain(text: &str) -> String {
+    let is_harmful = |character: char| {
+        (character.is_control() && character != '\t')
+            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    text.chars().map(|character| if is_harmful(character) { '\u{fffd}' } else { character }).collect()
 }
 
 impl std::error::Error for Fault {}

@@ -8,6 +8,11 @@ use crate::mask;
 /// No file of a project may be longer.
 pub(crate) const MAX_FILE_BYTES: u64 = 1 << 20;
 
+/// A longer line is not shown with a fault.
+const MAX_SHOWN_BYTES: usize = 1_000;
+/// A longer message is cut.
+const MAX_MESSAGE_BYTES: usize = 2_000;
+
 /// The text of a file of the project, and where its lines begin.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SourceFile {
@@ -69,8 +74,25 @@ impl SourceFile {
         } else {
             mask::any_line(self.line(line))
         };
-        Fault { file: self.path.clone(), line, column, source_line, message: message.into(), hint }
+        let shown = if source_line.len() > MAX_SHOWN_BYTES { String::new() } else { source_line };
+        Fault {
+            file: self.path.clone(),
+            line,
+            column,
+            source_line: shown,
+            message: cut(message.into()),
+            hint: hint.map(cut),
+        }
     }
+}
+
+/// Cuts a text that names something absurdly long.
+fn cut(text: String) -> String {
+    if text.len() <= MAX_MESSAGE_BYTES {
+        return text;
+    }
+    let end = text.floor_char_boundary(MAX_MESSAGE_BYTES);
+    format!("{}...", text.get(..end).unwrap_or_default())
 }
 
 /// Reads one file of the project: a regular file inside the root (links are followed, but not out of it and not into

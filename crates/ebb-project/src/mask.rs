@@ -3,6 +3,9 @@
 /// What stands for a secret.
 pub(crate) const MASK: &str = "***";
 
+/// Lines above a line that are searched for the key that it belongs to.
+const MAX_LOOK_BACK: usize = 1_000;
+
 /// Parts of key names whose values are secret.
 const SECRET_KEYS: &[&str] = &["token", "secret", "password", "write_key", "api_key"];
 
@@ -72,7 +75,7 @@ pub(crate) fn settings_line<'a>(lines: impl Fn(usize) -> &'a str, wanted: usize)
 fn belongs_to_secret<'a>(lines: &impl Fn(usize) -> &'a str, wanted: usize) -> bool {
     let indent = |line: &str| line.chars().take_while(|c| *c == ' ').count();
     let own = indent(lines(wanted));
-    for above in (1..wanted).rev() {
+    for above in (1..wanted).rev().take(MAX_LOOK_BACK) {
         let line = lines(above);
         if line.trim().is_empty() {
             continue;

@@ -110,6 +110,9 @@ impl Sync {
     }
 }
 
+/// Faults told of one mapping, at most.
+const MAX_FAULTS: usize = 100;
+
 /// Gives faults of a mapping their places.
 pub(crate) fn mapping_faults(file: &SourceFile, faults: Vec<MappingFault>) -> Vec<Fault> {
     let place = |fault: MappingFault| {
@@ -117,5 +120,5 @@ pub(crate) fn mapping_faults(file: &SourceFile, faults: Vec<MappingFault>) -> Ve
             if fault.path.is_empty() { fault.message } else { format!("field `{}`: {}", fault.path, fault.message) };
         file.fault(fault.at, message, fault.hint)
     };
-    faults.into_iter().map(place).collect()
+    faults.into_iter().take(MAX_FAULTS).map(place).collect()
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ebb_destination::{Api, ObjectSpec, Spec, WritePlan};
-use ebb_mapping::{Mapping, MappingSettings, Node, NodeKind, Target};
+use ebb_mapping::{Mapping, MappingFault, MappingSettings, Node, NodeKind, Target};
 use ebb_plan::Guards;
-use ebb_row::{Nulls, SyncMode};
+use ebb_row::{Column, ColumnType, Nulls, SyncMode};
 use ebb_template::Language;
 
 use crate::environment::Origins;
@@ -275,13 +275,13 @@ impl Reader<'_> {
             .map_err(|found| self.faults.extend(mapping_faults(self.file, found)))
             .ok()?;
         if let Some(names) = model.and_then(|model| model.columns.as_ref()) {
-            let reads = mapping.reads();
-            let names: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
-            for column in reads.names.iter().filter(|column| !names.contains(&column.as_str())) {
-                let model = model.map_or("", |model| model.name.as_str());
-                let message = format!("model `{model}` returns no column `{column}`");
-                self.fault(fields.at, message, Some(name_hint(column, "columns", names.iter().copied())));
-            }
+            // What is wrong whatever the types are is wrong with the names.
+            let [any, json] = [ColumnType::Any, ColumnType::Json].map(|kind| {
+                let column = |(name, _): &(String, _)| Column { name: name.clone(), kind, source_type: String::new() };
+                mapping.check(&names.iter().map(column).collect::<Vec<_>>())
+            });
+            let named: Vec<MappingFault> = any.into_iter().filter(|fault| json.contains(fault)).collect();
+            self.faults.extend(mapping_faults(self.file, named));
         }
         Some(mapping)
     }

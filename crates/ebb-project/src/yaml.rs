@@ -1,6 +1,6 @@
 //! YAML text to a tree of nodes that know where they stand. The only place that knows the YAML library.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ebb_mapping::{Key, Node, NodeKind};
 use ebb_row::{Value, parse_json};
@@ -9,7 +9,9 @@ use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag
 /// Collections within collections, at most.
 const MAX_DEPTH: usize = 64;
 /// Nodes in a document, at most, each alias counted with all that it stands for.
-const MAX_NODES: usize = 100_000;
+const MAX_NODES: usize = 20_000;
+/// Faults told of one document, at most.
+const MAX_FAULTS: usize = 100;
 /// Bytes of text that aliases may repeat, at most.
 const MAX_ALIAS_BYTES: usize = 1 << 20;
 
@@ -48,6 +50,9 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Spot>> {
                     tree.faults.push(spot);
                     break;
                 }
+                if tree.faults.len() >= MAX_FAULTS {
+                    break;
+                }
             }
             Err(error) => {
                 let at = error.marker().byte_offset().unwrap_or_else(|| byte_offset(text, error.marker().index()));
@@ -78,7 +83,7 @@ fn syntax_fault(at: usize, info: &str) -> Spot {
 /// A collection that is being read.
 enum Open {
     List { at: usize, anchor: usize, items: Vec<Node> },
-    Map { at: usize, anchor: usize, entries: Vec<(Key, Node)>, key: Option<Key> },
+    Map { at: usize, anchor: usize, entries: Vec<(Key, Node)>, key: Option<Key>, seen: HashSet<String> },
 }
 
 #[derive(Default)]
@@ -122,7 +127,7 @@ impl Tree {
             }
             Event::MappingStart(_, anchor, tag) => {
                 self.check_tag(tag_at, tag.as_deref(), "map");
-                self.enter(at, Open::Map { at, anchor, entries: Vec::new(), key: None })
+                self.enter(at, Open::Map { at, anchor, entries: Vec::new(), key: None, seen: HashSet::new() })
             }
             Event::SequenceEnd | Event::MappingEnd => self.leave(),
             Event::Alias(id) => self.alias(at, id),
@@ -162,8 +167,8 @@ impl Tree {
         if name == "<<" {
             return Err(Spot::new(at, "merge keys (`<<`) are not supported").hint("write the keys out"));
         }
-        if let Some(Open::Map { entries, key, .. }) = self.open.last_mut() {
-            if entries.iter().any(|(seen, _)| seen.name == name) {
+        if let Some(Open::Map { key, seen, .. }) = self.open.last_mut() {
+            if !seen.insert(name.to_owned()) {
                 self.faults.push(Spot::new(at, format!("the key `{name}` is there twice")));
             }
             *key = Some(Key { name: name.to_owned(), at });

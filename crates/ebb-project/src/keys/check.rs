@@ -1,9 +1,14 @@
+use std::collections::BTreeSet;
+
 use ebb_mapping::{Node, NodeKind};
 use ebb_row::{ColumnType, Value};
 
 use super::{KeySpec, Shape, Variant, scalar};
 use crate::environment::Origins;
 use crate::yaml::Spot;
+
+/// Problems told of one file, at most.
+const MAX_PROBLEMS: usize = 100;
 
 /// A fault of a value, before it is known whether a command is bothered by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +108,9 @@ impl<'a> Checker<'a> {
     }
 
     fn unknown(&mut self, at: usize, name: &str, keys: &[&KeySpec], place: &str) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
         let known = || keys.iter().filter(|spec| !matches!(spec.shape, Shape::Later)).map(|spec| spec.name);
         let hint = match nearest(name, known()) {
             Some(nearest) => format!("did you mean `{nearest}`?"),
@@ -240,10 +248,11 @@ impl<'a> Checker<'a> {
         if items.is_empty() {
             self.wrong(node, spec.name, &format!("`{path}` is an empty list"), None);
         }
+        let mut seen = BTreeSet::new();
         for (index, item) in items.iter().enumerate() {
             match &item.kind {
                 NodeKind::Text(text) if !text.is_empty() => {
-                    if items.iter().take(index).any(|earlier| earlier.kind == item.kind) {
+                    if !seen.insert(text) {
                         let shown = self.shown(item, text);
                         self.wrong(item, spec.name, &format!("`{path}` names `{shown}` twice"), None);
                     }
@@ -344,6 +353,9 @@ impl<'a> Checker<'a> {
 
     /// Adds a problem; one of a value from the environment counts late.
     pub(crate) fn push(&mut self, at: usize, key: &str, message: String, hint: Option<String>) {
+        if self.problems.len() >= MAX_PROBLEMS {
+            return;
+        }
         let is_late = self.origins.contains_key(&at);
         let spot = Spot { at, message, hint };
         self.problems.push(Problem { spot, key: key.to_owned(), is_late, scope: self.scope.clone() });

@@ -66,7 +66,7 @@ const VITALLY: &[KeySpec] = &[
 ];
 
 const RATE_LIMIT: &[KeySpec] = &[
-    key("per_minute", Shape::Integer(1, 1_000_000), "REST requests a minute that the key allows. Default: 1000."),
-    key("analytics_per_minute", Shape::Integer(1, 1_000_000), "Analytics batches a minute. Default: 60."),
+    key("per_minute", Shape::Integer(1, 100_000_000), "REST requests a minute that the key allows. Default: 1000."),
+    key("analytics_per_minute", Shape::Integer(1, 100_000_000), "Analytics batches a minute. Default: 60."),
     key("share", Shape::Percent, "How much of these rates ebb may use, `1%` to `100%`. Default: `100%`."),
 ];

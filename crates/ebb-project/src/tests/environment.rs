@@ -86,7 +86,7 @@ fn a_wrong_value_of_a_variable_is_told_late_and_never_shown() {
     assert!(source.contains("`url` must be a `postgres://` or `postgresql://` URL"), "{source}");
     let destination = printed(project.destination("vitally"));
     assert!(
-        destination.contains("must be a whole number from 1 to 1000000, and is `${PER_MINUTE:-500}`"),
+        destination.contains("must be a whole number from 1 to 100000000, and is `${PER_MINUTE:-500}`"),
         "{destination}"
     );
     assert!(destination.contains("`rest_token` has spaces"), "{destination}");

@@ -18,12 +18,47 @@ fn yaml_that_grows_or_nests_is_refused() {
         let below = vec![format!("*a{}", level - 1); 10].join(", ");
         writeln!(bomb, "a{level}: &a{level} [{below}]").expect("a string");
     }
-    check(&[("syncs/accounts.yaml", &bomb)], "stand for too much");
+    check(&[("syncs/accounts.yaml", &bomb)], "holds more than 20000 values");
     check(&[("syncs/accounts.yaml", &"[".repeat(100_000))], "error: this is not valid YAML");
     check(&[("ebb.yaml", &"{a: ".repeat(500))], "ebb.yaml:1:");
     check(&[("ebb.yaml", &"- ".repeat(500))], "ebb.yaml:1:");
     check(&[("ebb.yaml", &format!("a: \"{}\"\n", "x".repeat(1 << 20)))], "longer than 1048576 bytes");
-    check(&[("ebb.yaml", &format!("[{}]\n", "1,".repeat(200_000)))], "more than 100000 values");
+    check(&[("ebb.yaml", &format!("[{}]\n", "1,".repeat(200_000)))], "more than 20000 values");
+}
+
+#[test]
+fn many_faults_are_told_in_part_and_quickly() {
+    let keys = (0..9_000).map(|key| format!("unknown_key_{key}: 1\n")).collect::<Vec<_>>().concat();
+    let line = (0..9_000).map(|key| format!("k{key}: 1,")).collect::<Vec<_>>().concat();
+    let long = "x".repeat(500_000);
+    for (name, text) in [
+        ("ebb.yaml", keys.clone()),
+        ("syncs/accounts.yaml", keys),
+        ("syncs/accounts.yaml", format!("{{{line}}}\n")),
+        ("syncs/accounts.yaml", "a: 1\n".repeat(9_000)),
+        ("syncs/accounts.yaml", format!("{long}: 1\nmodel: \"{long}\"\n")),
+        (
+            "syncs/accounts.yaml",
+            format!(
+                "model: accounts\ndestination: vitally\nobject: account\nmatch: {{externalId: a}}\nfields: {{{line}}}\n"
+            ),
+        ),
+        ("models/accounts.sql", format!("/* {long} */ select 1")),
+        ("models/accounts.yaml", format!("primary_key: [{}]\n", "a,".repeat(9_000))),
+    ] {
+        let faults = faults_of(&[(name, &text)]);
+        assert!(faults.len() < 200_000, "{name}: {} bytes of faults", faults.len());
+        assert!(faults.starts_with("error: "), "{faults}");
+    }
+}
+
+#[test]
+fn what_is_printed_cannot_drive_a_terminal() {
+    let faults = faults_of(&[("syncs/accounts.yaml", "model: \"\\e[31m\\u202e\"\nobject: a\u{202e}b\n")]);
+    assert!(
+        !faults.contains(['\u{1b}', '\u{202e}']) && faults.contains("unknown model `\u{fffd}[31m\u{fffd}`"),
+        "{faults}"
+    );
 }
 
 #[test]
