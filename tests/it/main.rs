@@ -1,1 +1,4 @@
 //! One test binary.
+
+mod floor_plan;
+mod tidy;
