@@ -14,7 +14,7 @@ use crate::limits::NUMBER_DIGITS;
 const QUOTIENT_DIGITS: u64 = 34;
 /// Whole numbers up to here are exact in a float.
 const EXACT_IN_FLOAT: f64 = 9_007_199_254_740_992.0;
-const EXACT_IN_FLOAT_INT: i128 = 9_007_199_254_740_992;
+const EXACT_IN_FLOAT_INT: u128 = 9_007_199_254_740_992;
 
 /// A value made a number.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,7 +152,7 @@ fn float_against(float: f64, exact: &Number) -> Option<Ordering> {
         return None;
     }
     if let Number::Int(number) = exact
-        && number.abs() <= EXACT_IN_FLOAT_INT
+        && number.unsigned_abs() <= EXACT_IN_FLOAT_INT
     {
         return float.partial_cmp(&number.to_f64()?);
     }
@@ -230,7 +230,7 @@ fn whole_float(operation: Operation, left: &Number, right: &Number) -> Option<f6
 
 fn small_whole(number: &Number) -> Option<f64> {
     let float = match number {
-        Number::Int(number) if number.abs() <= EXACT_IN_FLOAT_INT => number.to_f64()?,
+        Number::Int(number) if number.unsigned_abs() <= EXACT_IN_FLOAT_INT => number.to_f64()?,
         Number::Float(number) => *number,
         Number::Int(_) | Number::Decimal(_) | Number::Text(_) => return None,
     };

@@ -8,7 +8,7 @@ use regex::{Regex, RegexBuilder};
 
 use crate::error::Fault;
 use crate::filters::{Arguments, Call, Filter, owned};
-use crate::limits::{PRODUCED_BYTES, REGEX_BYTES};
+use crate::limits::{Budget, REGEX_BYTES};
 use crate::print::text_of;
 
 pub(super) const FILTERS: &[Filter] = &[
@@ -34,25 +34,34 @@ type Output<'v> = Result<Cow<'v, Value>, Fault>;
 
 /// How many compiled expressions a template keeps.
 const KEPT: usize = 32;
+/// What compiling one costs, since patterns may come from cells and differ each time.
+const COMPILE_STEPS: usize = 500;
+
+#[derive(Debug)]
+struct Compiled {
+    pattern: String,
+    flags: String,
+    regex: Arc<Regex>,
+}
 
 /// The regular expressions that a template has compiled.
 #[derive(Debug, Default)]
 pub(crate) struct Regexes {
-    compiled: Mutex<Vec<(String, Arc<Regex>)>>,
+    compiled: Mutex<Vec<Compiled>>,
 }
 
 impl Regexes {
-    fn get(&self, pattern: &str, flags: &str) -> Result<Arc<Regex>, Fault> {
-        let key = format!("{flags}/{pattern}");
+    fn get(&self, budget: &Budget, pattern: &str, flags: &str) -> Result<Arc<Regex>, Fault> {
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, regex)) = compiled.iter().find(|(known, _)| *known == key) {
-            return Ok(Arc::clone(regex));
+        if let Some(known) = compiled.iter().find(|known| known.pattern == pattern && known.flags == flags) {
+            return Ok(Arc::clone(&known.regex));
         }
+        budget.step(COMPILE_STEPS)?;
         let regex = Arc::new(compile(pattern, flags)?);
         if compiled.len() >= KEPT {
             compiled.remove(0);
         }
-        compiled.push((key, Arc::clone(&regex)));
+        compiled.push(Compiled { pattern: pattern.to_owned(), flags: flags.to_owned(), regex: Arc::clone(&regex) });
         Ok(regex)
     }
 }
@@ -94,19 +103,20 @@ fn check_test(arguments: &[Option<&Value>]) -> Result<(), Fault> {
 }
 
 fn regex_replace<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
-    let regex = call.regexes.get(&arguments.text(0)?, &arguments.text(2)?)?;
+    let regex = call.regexes.get(call.budget, &arguments.text(0)?, &arguments.text(2)?)?;
     let replacement = dollar_groups(&arguments.text(1)?);
+    let references = replacement.matches('$').count();
     let text = text_of(&input)?;
     let mut out = String::new();
     let mut from = 0;
     for groups in regex.captures_iter(&text) {
         let Some(whole) = groups.get(0) else { break };
         out.push_str(text.get(from..whole.start()).unwrap_or_default());
+        // No group is longer than the whole match.
+        let expanded = replacement.len().saturating_add(references.saturating_mul(whole.len()));
+        call.budget.afford(out.len().saturating_add(expanded))?;
         groups.expand(&replacement, &mut out);
         from = whole.end();
-        if out.len() > PRODUCED_BYTES {
-            call.budget.afford(out.len())?;
-        }
     }
     out.push_str(text.get(from..).unwrap_or_default());
     Ok(owned(out))
@@ -132,7 +142,7 @@ fn dollar_groups(replacement: &str) -> String {
 }
 
 fn matches(call: &Call<'_>, input: &Value, arguments: &Arguments<'_>) -> Result<bool, Fault> {
-    let regex = call.regexes.get(&arguments.text(0)?, &arguments.text(1)?)?;
+    let regex = call.regexes.get(call.budget, &arguments.text(0)?, &arguments.text(1)?)?;
     Ok(regex.is_match(&text_of(input)?))
 }
 

@@ -79,6 +79,11 @@ const GLOBALS: [&str; 3] = ["range", "dict", "namespace"];
 /// The root under which filters find the render they belong to; no template can spell it.
 const RENDER: &str = "\u{0}render";
 
+/// The fuel of a template that keeps values by [`scan::keeps_values`], and so may nest them ever deeper.
+///
+/// minijinja prints and drops values by recursion, so what one render can nest must fit the stack.
+const KEEPING_FUEL: u64 = 5_000;
+
 /// The environment with our filters and no template.
 static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = Environment::new();
@@ -128,6 +133,9 @@ struct FilterFault(Fault);
 impl Jinja {
     pub(crate) fn parse(source: &str) -> Result<Self, Failure> {
         let mut environment = ENVIRONMENT.clone();
+        if scan::keeps_values(source) {
+            environment.set_fuel(Some(KEEPING_FUEL));
+        }
         environment.add_template_owned("template", source.to_owned()).map_err(|error| failure(&error, source))?;
         for (name, offset) in scan::filters_used(source) {
             if filter(name).is_none() && !BUILTINS.contains(&name) {
@@ -357,7 +365,7 @@ fn described(kind: ErrorKind, detail: &str) -> Fault {
     } else if kind == ErrorKind::UndefinedError {
         Fault::new("the value is undefined").hint("use `default`")
     } else if kind == ErrorKind::OutOfFuel {
-        Fault::new(format!("the template takes more than {STEPS} steps"))
+        Fault::new("the template takes more steps than it may")
     } else if kind == ErrorKind::WriteFailure {
         Fault::new("the template produces more than 1 MiB")
     } else if kind == ErrorKind::InvalidOperation && names_types {

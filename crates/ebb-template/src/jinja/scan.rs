@@ -55,6 +55,13 @@ pub(super) fn filters_used(source: &str) -> Vec<(&str, usize)> {
     used
 }
 
+/// Returns whether a template gives names to values, by which it can nest them deeper than it is written.
+pub(super) fn keeps_values(source: &str) -> bool {
+    const WORDS: [&str; 5] = ["set", "with", "macro", "call", "recursive"];
+    let is_word = |word: &str| WORDS.contains(&word);
+    code(source).iter().any(|(_, part)| part.split(|next: char| !next.is_alphanumeric() && next != '_').any(is_word))
+}
+
 /// Returns the text of each string literal.
 pub(super) fn literals(source: &str) -> impl Iterator<Item = &str> {
     code(source).into_iter().flat_map(|(_, part)| {

@@ -1,9 +1,12 @@
 //! What holds for any text.
 
+use bigdecimal::BigDecimal;
+use chrono::{DateTime, NaiveDate, Utc};
+use ebb_row::{Lookup, Value};
 use proptest::prelude::*;
 
-use super::world;
-use crate::{Language, Names, Template};
+use super::{world, world_of};
+use crate::{Language, Names, Template, filters};
 
 /// What templates are made of, so that random ones reach deep.
 const PIECES: &str = "{{ }} {% %} {%- -%} {{- -}} | : , . .. [ ] ( ) ' \" = == < contains and or if elsif else endif for x in \
@@ -30,6 +33,54 @@ fn never_panics(source: &str) {
             }
         }
     }
+}
+
+#[test]
+fn no_filter_panics_on_any_type() {
+    let cells = [
+        ("a", Value::Null),
+        ("b", Value::Bool(false)),
+        ("c", Value::Int(i128::MIN)),
+        ("d", Value::Int(i128::MAX)),
+        ("e", Value::Int(-1)),
+        ("f", Value::Float(f64::NAN)),
+        ("g", Value::Float(-1.5e300)),
+        ("h", Value::from("12345678901234567890.12345".parse::<BigDecimal>().expect("a number"))),
+        ("i", Value::from("1e-9000".parse::<BigDecimal>().expect("a number"))),
+        ("j", Value::from("é😀 %Y-%m-%d '\"<&>")),
+        ("k", Value::from("2024-01-02T03:04:05Z")),
+        ("l", Value::Bytes([255_u8, 0].as_slice().into())),
+        ("m", Value::Instant(DateTime::<Utc>::MAX_UTC)),
+        ("n", Value::Date(NaiveDate::MIN)),
+        ("o", Value::List(vec![Value::Int(1), Value::from("x"), Value::Null, Value::List(Vec::new())])),
+        ("p", Value::Object([("k".into(), Value::Int(1))].into_iter().collect())),
+        ("q", Value::Lookup(Lookup { object: "account".into(), external_id: "1".into() })),
+        ("r", Value::from("")),
+    ];
+    let world = world_of(&cells);
+    let names = || cells.iter().map(|(name, _)| *name);
+    for filter in filters() {
+        for input in names() {
+            let mut sources = vec![format!("{{{{ {input} | {} }}}}", filter.name)];
+            for first in names() {
+                sources.push(format!("{{{{ {input} | {}: {first} }}}}", filter.name));
+                for second in names().step_by(6) {
+                    sources.push(format!("{{{{ {input} | {}: {first}, {second} }}}}", filter.name));
+                }
+            }
+            for source in sources {
+                if let Ok(template) = Template::parse(&source, Language::Liquid) {
+                    drop((template.render(&world), template.render_text(&world)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_template_is_shared_between_threads() {
+    fn shared<T: Send + Sync + Clone>() {}
+    shared::<Template>();
 }
 
 proptest! {

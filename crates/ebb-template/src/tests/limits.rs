@@ -62,6 +62,8 @@ fn ranges_nesting_and_source_are_bounded() {
     fails(&"{% if true %}".repeat(200), "{}", "blocks nest deeper than 100");
     fails(&format!("{{{{ a{}", "[a".repeat(5000)), "{}", "`{{` is not closed");
     fails(&format!("{{{{ a{}{} }}}}", "[a".repeat(5000), "]".repeat(5000)), "{}", "brackets nest deeper than 100");
+    let deep = format!("{}x{}", "{% if true %}".repeat(100), "{% endif %}".repeat(100));
+    assert_eq!(text_outcome(&deep, Language::Liquid, &world("{}")), "x");
     let condition = format!("{{% if {} a %}}x{{% endif %}}", "a and ".repeat(9000));
     assert_eq!(text_outcome(&condition, Language::Liquid, &world("{}")), "");
     assert!(Template::parse(&"x".repeat(64 * 1024), Language::Liquid).is_ok());
@@ -86,6 +88,19 @@ fn regular_expressions_are_bounded() {
         "{}",
         "regex_replace: the template",
     );
+}
+
+#[test]
+fn a_jinja_template_that_keeps_values_ends_early() {
+    for (rounds, ends) in [(200, false), (2_000, true)] {
+        let source = format!(
+            "{{% set ns = namespace(x=0) %}}{{% for i in range({rounds}) %}}{{% set ns.x = ns.x + i %}}{{% endfor %}}{{{{ ns.x }}}}"
+        );
+        let got = outcome(&source, Language::Jinja, &world("{}"));
+        assert_eq!(got.starts_with("error: the template takes more steps than it may"), ends, "{got}");
+    }
+    let plain = "{% for i in range(9000) %}.{% endfor %}";
+    assert_eq!(text_outcome(plain, Language::Jinja, &world("{}")).len(), 9000);
 }
 
 #[test]

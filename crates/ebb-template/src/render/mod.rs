@@ -1,23 +1,24 @@
 //! The one evaluator of Liquid.
 
+mod lookup;
+
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering as Atomic;
 
 use bigdecimal::{RoundingMode, ToPrimitive};
-use ebb_row::{Object, Row, Value, ValueKind};
+use ebb_row::{Value, ValueKind};
 
+use crate::Variables;
 use crate::ast::{
     Block, Condition, CycleGroup, Expression, FilterCall, Filtered, For, Join, LoopOffset, Node, NodeKind, Operator,
-    Path, PathRoot, Step, Test,
+    Test,
 };
 use crate::compare::{contains, equals, is_blank, is_empty, is_true, order};
 use crate::error::{Failure, Fault};
-use crate::filters::{Arguments, Call, Regexes, size_of, weight};
+use crate::filters::{Arguments, Call, Regexes, weight};
 use crate::limits::{Budget, RANGE_ITEMS};
 use crate::number::Number;
 use crate::print::{text_of, write_text};
-use crate::{Root, Variables};
 
 /// One render of one template.
 pub(crate) struct Renderer<'t> {
@@ -48,14 +49,6 @@ enum Flow {
     Normal,
     Break,
     Continue,
-}
-
-/// What a path has reached.
-enum Place<'s> {
-    Value(Cow<'s, Value>),
-    Row(&'s Row),
-    /// A running loop, by its depth.
-    Loop(usize),
 }
 
 impl<'t> Renderer<'t> {
@@ -418,172 +411,6 @@ impl<'t> Renderer<'t> {
         self.budget.step(usize::try_from(length.max(0)).unwrap_or(0) / 16)?;
         Ok(Value::List((first..=last).map(Value::Int).collect()))
     }
-
-    fn path<'s>(&'s self, path: &'s Path) -> Result<Cow<'s, Value>, Fault> {
-        let mut place = match &path.root {
-            PathRoot::Name(name) => self.root(name, path),
-            PathRoot::Computed(name) => {
-                let name = self.expression(name)?;
-                self.root(&text_of(&name)?, path)
-            }
-        };
-        self.budget.step(path.steps.len() / 4)?;
-        for step in &path.steps {
-            place = match step {
-                Step::Key(key) => self.key(place, key, path),
-                Step::Index(index) => index_of(place, *index),
-                Step::Computed(expression) => {
-                    let key = self.expression(expression)?;
-                    match whole_index(&key) {
-                        Some(index) => index_of(place, index),
-                        None if key.is_null() => Place::Value(Cow::Owned(Value::Null)),
-                        None => self.key(place, &text_of(&key)?, path),
-                    }
-                }
-            };
-        }
-        Ok(match place {
-            Place::Value(value) => value,
-            Place::Row(row) => {
-                self.budget.step(row.values().len() / 16)?;
-                Cow::Owned(Value::Object(whole_row(row)))
-            }
-            Place::Loop(depth) => Cow::Owned(self.whole_loop(depth)),
-        })
-    }
-
-    /// Finds what a name means: the innermost loop variable, then what was assigned, a root, a column, a counter.
-    fn root<'s>(&'s self, name: &str, path: &Path) -> Place<'s> {
-        if let Some(round) = self.loops.iter().rev().find(|round| &*round.name == name) {
-            return Place::Value(Cow::Borrowed(&round.item));
-        }
-        if let (Some(depth), "forloop") = (self.loops.len().checked_sub(1), name) {
-            return Place::Loop(depth);
-        }
-        if let Some((_, value)) = self.locals.iter().find(|(known, _)| &**known == name) {
-            return Place::Value(Cow::Borrowed(value));
-        }
-        let is_row = name == "row" || name == "record";
-        let root = if is_row { self.row() } else { self.variables.root(name) };
-        match root {
-            Some(Root::Value(value)) => return Place::Value(Cow::Borrowed(value)),
-            Some(Root::Row(row)) => return Place::Row(row),
-            None if is_row => return Place::Value(Cow::Owned(Value::Null)),
-            None => {}
-        }
-        let column = match self.row() {
-            Some(Root::Row(row)) => column(row, name, path),
-            Some(Root::Value(value)) => value.as_object().and_then(|object| object.get(name)),
-            None => None,
-        };
-        if let Some(value) = column {
-            return Place::Value(Cow::Borrowed(value));
-        }
-        let counter = self.counters.iter().find(|(known, _)| &**known == name);
-        Place::Value(Cow::Owned(counter.map_or(Value::Null, |(_, counter)| Value::Int(*counter))))
-    }
-
-    fn row(&self) -> Option<Root<'_>> {
-        self.variables.root("row").or_else(|| self.variables.root("record"))
-    }
-
-    fn key<'s>(&'s self, place: Place<'s>, key: &str, path: &Path) -> Place<'s> {
-        Place::Value(match place {
-            Place::Value(Cow::Borrowed(value)) => match field(value, key) {
-                Some(found) => Cow::Borrowed(found),
-                None => Cow::Owned(command(value, key)),
-            },
-            Place::Value(Cow::Owned(value)) => {
-                Cow::Owned(field(&value, key).cloned().unwrap_or_else(|| command(&value, key)))
-            }
-            Place::Row(row) => match column(row, key, path) {
-                Some(found) => Cow::Borrowed(found),
-                None => Cow::Owned(command(&Value::Object(whole_row(row)), key)),
-            },
-            Place::Loop(depth) => match (key, depth.checked_sub(1)) {
-                ("parentloop", Some(parent)) => return Place::Loop(parent),
-                _ => Cow::Owned(self.loop_field(depth, key)),
-            },
-        })
-    }
-
-    fn loop_field(&self, depth: usize, key: &str) -> Value {
-        let Some(round) = self.loops.get(depth) else { return Value::Null };
-        let number = |number: usize| i128::try_from(number).map_or(Value::Null, Value::Int);
-        match key {
-            "index" => number(round.index + 1),
-            "index0" => number(round.index),
-            "rindex" => number(round.length - round.index),
-            "rindex0" => number(round.length - round.index - 1),
-            "first" => Value::Bool(round.index == 0),
-            "last" => Value::Bool(round.index + 1 == round.length),
-            "length" => number(round.length),
-            "name" => Value::Text(Arc::clone(&round.label)),
-            _ => Value::Null,
-        }
-    }
-
-    fn whole_loop(&self, depth: usize) -> Value {
-        const FIELDS: [&str; 8] = ["name", "length", "index", "index0", "rindex", "rindex0", "first", "last"];
-        let fields: Object = FIELDS.into_iter().map(|key| (Arc::from(key), self.loop_field(depth, key))).collect();
-        Value::Object(fields)
-    }
-}
-
-/// Returns an item by position; negative ones count from the end.
-fn index_of(place: Place<'_>, index: i128) -> Place<'_> {
-    let at = |length: usize| {
-        let index = if index < 0 { index.checked_add(i128::try_from(length).ok()?)? } else { index };
-        usize::try_from(index).ok()
-    };
-    Place::Value(match place {
-        Place::Value(Cow::Borrowed(Value::List(items))) => match at(items.len()).and_then(|index| items.get(index)) {
-            Some(item) => Cow::Borrowed(item),
-            None => Cow::Owned(Value::Null),
-        },
-        Place::Value(Cow::Owned(Value::List(items))) => {
-            Cow::Owned(at(items.len()).and_then(|index| items.get(index)).cloned().unwrap_or(Value::Null))
-        }
-        Place::Value(_) | Place::Row(_) | Place::Loop(_) => Cow::Owned(Value::Null),
-    })
-}
-
-/// Returns a cell; the position found last time is tried first.
-fn column<'r>(row: &'r Row, name: &str, path: &Path) -> Option<&'r Value> {
-    let guess = path.column_guess.load(Atomic::Relaxed);
-    if row.names().get(guess).is_some_and(|candidate| &**candidate == name) {
-        return row.at(guess);
-    }
-    let found = row.names().iter().position(|candidate| &**candidate == name)?;
-    path.column_guess.store(found, Atomic::Relaxed);
-    row.at(found)
-}
-
-fn whole_row(row: &Row) -> Object {
-    row.names().iter().cloned().zip(row.values().iter().cloned()).collect()
-}
-
-fn field<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
-    if let Value::Object(object) = value {
-        return object.get(key);
-    }
-    let Value::List(items) = value else { return None };
-    match key {
-        "first" => items.first(),
-        "last" => items.last(),
-        _ => None,
-    }
-}
-
-/// Answers `.size`, `.first` and `.last` where the value has no such key.
-fn command(value: &Value, key: &str) -> Value {
-    let pair = |(name, field): (&Arc<str>, &Value)| Value::List(vec![Value::Text(Arc::clone(name)), field.clone()]);
-    match (key, value) {
-        ("size", value) => size_of(value).map_or(Value::Null, Value::Int),
-        ("first", Value::Object(object)) => object.first().map_or(Value::Null, pair),
-        ("last", Value::Object(object)) => object.last().map_or(Value::Null, pair),
-        _ => Value::Null,
-    }
 }
 
 /// Returns a number's whole part.
@@ -593,8 +420,4 @@ fn whole(value: &Value) -> Option<i128> {
         Number::Float(number) => number.trunc().to_i128(),
         Number::Decimal(number) | Number::Text(number) => number.with_scale_round(0, RoundingMode::Down).to_i128(),
     }
-}
-
-fn whole_index(value: &Value) -> Option<i128> {
-    if let Value::Int(number) = value { Some(*number) } else { None }
 }
