@@ -20,7 +20,10 @@ command_pid=
 
 cleanup() {
     trap - EXIT INT TERM HUP
-    if [ -n "$command_pid" ]; then kill -TERM "$command_pid" 2>/dev/null || true; fi
+    if [ -n "$command_pid" ]; then
+        kill -TERM "$command_pid" 2>/dev/null || true
+        wait "$command_pid" 2>/dev/null || true
+    fi
     for pid in "${server_pids[@]}"; do
         # SIGINT is Postgres's fast shutdown; MariaDB takes SIGTERM. Both are gone in well under a second.
         kill -INT "$pid" 2>/dev/null || true
@@ -143,13 +146,14 @@ start_postgres() {
             -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200 \
             -c shared_buffers=64MB -c autovacuum=off) >>"$work/postgres.log" 2>&1 &
         pid=$!
+        server_pids+=("$pid")
         if wait_until "$pid" "$programs/pg_isready" -q -h 127.0.0.1 -p "$port"; then
-            server_pids+=("$pid")
             export EBB_TEST_POSTGRES_URL="postgres://ebb_owner:ebb-test@127.0.0.1:$port/postgres"
             say "$("$programs/postgres" --version) on 127.0.0.1:$port"
             return
         fi
         kill -KILL "$pid" 2>/dev/null || true
+        unset 'server_pids[-1]'
         say "postgres did not start on port $port (attempt $attempt)"
     done
     cat "$work/postgres.log" >&2
@@ -180,14 +184,15 @@ start_mariadb() {
             --innodb-buffer-pool-size=64M --innodb-log-file-size=32M --max-connections=200 \
             --character-set-server=utf8mb4 --secure-file-priv="$data/tmp") >>"$work/mariadb.log" 2>&1 &
         pid=$!
+        server_pids+=("$pid")
         # The port opens only after the init file has run.
         if wait_until "$pid" bash -c "exec 3<>/dev/tcp/127.0.0.1/$port"; then
-            server_pids+=("$pid")
             export EBB_TEST_MYSQL_URL="mysql://ebb_owner:ebb-test@127.0.0.1:$port/mysql"
             say "$("$program" --version 2>/dev/null | head -n 1) on 127.0.0.1:$port"
             return
         fi
         kill -KILL "$pid" 2>/dev/null || true
+        unset 'server_pids[-1]'
         # The account exists if the server got as far as its init file.
         : >"$work/mariadb.sql"
         say "mariadbd did not start on port $port (attempt $attempt)"

@@ -298,8 +298,10 @@ pub(crate) async fn a_slow_query_is_given_up(subject: &dyn Subject) {
     let source = open(&subject.config()).unwrap();
     let options = ReadOptions { statement_timeout: Duration::from_secs(1), ..ReadOptions::default() };
     let endless = query(subject.words().endless);
-    let error = read(&*source, &endless, &options).await.unwrap_err();
+    let mut reader = source.read(&endless, &options).await.unwrap();
+    let error = reader.next().await.unwrap_err();
     assert!(matches!(error, SourceError::Timeout { seconds: 1 }), "{error:?}");
+    assert!(reader.next().await.is_err(), "what follows an error is no end");
 }
 
 pub(crate) async fn wrong_credentials_say_where_and_hide_the_password(subject: &dyn Subject) {

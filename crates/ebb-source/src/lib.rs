@@ -6,7 +6,8 @@
 //!
 //! What it must never do: retry, keep state between reads, put a cell's value or a password into an error.
 //!
-//! Start reading at [`Source`], then `sqlite.rs`; `conformance.rs` is the suite that every driver passes.
+//! Start reading at [`Source`], then `sqlite`, `postgres` and `mysql`; `columns` builds the batches of all three, and
+//! `conformance` is the suite that every driver passes.
 
 mod calendar;
 mod columns;
@@ -27,6 +28,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ebb_row::{Batch, Column};
+
+/// The longest timeout that every database can be told.
+const MAX_TIMEOUT: Duration = Duration::from_hours(24 * 24);
 
 /// How long a server may take to answer a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,6 +69,13 @@ pub struct ReadOptions {
 impl Default for ReadOptions {
     fn default() -> Self {
         Self { statement_timeout: Duration::from_mins(10), batch_rows: 8192, batch_bytes: 8 << 20, limit: None }
+    }
+}
+
+impl ReadOptions {
+    /// Returns the statement's timeout within what databases take.
+    fn timeout(&self) -> Duration {
+        self.statement_timeout.clamp(Duration::from_millis(1), MAX_TIMEOUT)
     }
 }
 

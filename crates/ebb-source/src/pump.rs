@@ -28,6 +28,7 @@ pub(crate) struct Pump {
     batches: mpsc::Receiver<Batch>,
     deadline: Instant,
     seconds: u64,
+    has_failed: bool,
 }
 
 impl Pump {
@@ -38,8 +39,9 @@ impl Pump {
             columns,
             work: Some(work(sender)),
             batches,
-            deadline: Instant::now() + options.statement_timeout + GRACE,
+            deadline: Instant::now() + options.timeout() + GRACE,
             seconds: options.statement_timeout.as_secs(),
+            has_failed: false,
         }
     }
 
@@ -65,14 +67,28 @@ impl Reader for Pump {
     }
 
     async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
-        let seconds = self.seconds;
-        if let Ok(outcome) = tokio::time::timeout_at(self.deadline, self.advance()).await {
-            outcome
-        } else {
-            self.work = None;
-            Err(SourceError::Timeout { seconds })
+        if self.has_failed {
+            return Err(SourceError::Broken("the read has already failed".to_owned()));
         }
+        let seconds = self.seconds;
+        let outcome = tokio::time::timeout_at(self.deadline, self.advance()).await;
+        let outcome = outcome.unwrap_or(Err(SourceError::Timeout { seconds }));
+        if outcome.is_err() {
+            self.work = None;
+            self.has_failed = true;
+        }
+        outcome
     }
+}
+
+/// Bounds what comes before the rows: beginning and preparing.
+pub(crate) async fn bounded<T>(
+    options: &ReadOptions,
+    work: impl Future<Output = Result<T, SourceError>>,
+) -> Result<T, SourceError> {
+    let seconds = options.statement_timeout.as_secs();
+    let outcome = tokio::time::timeout(options.timeout() + GRACE, work).await;
+    outcome.unwrap_or(Err(SourceError::Timeout { seconds }))
 }
 
 /// Hands over a batch; `false` when nobody reads any more.

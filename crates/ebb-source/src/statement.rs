@@ -22,8 +22,11 @@ pub(crate) fn wrap(sql: &str, dialect: Dialect, tail: &str) -> String {
     format!("{PREFIX}{}\n) as ebb_model{tail}", without_terminator(sql, dialect))
 }
 
-/// Returns an error when `sql` is nothing but space and comments.
-pub(crate) fn refuse_empty(sql: &str, dialect: Dialect) -> Result<(), SourceError> {
+/// Returns an error when `sql` is nothing but space and comments, or holds a NUL, at which some servers stop reading.
+pub(crate) fn refuse_unreadable(sql: &str, dialect: Dialect) -> Result<(), SourceError> {
+    if sql.contains('\0') {
+        return Err(SourceError::query("the model holds a NUL character"));
+    }
     let mut scanner = Scanner { bytes: sql.as_bytes(), at: 0, dialect };
     match scanner.next_significant() {
         Some(_) => Ok(()),

@@ -21,7 +21,7 @@ use sqlx::{MySql, Statement as _, TypeInfo as _, ValueRef as _};
 use self::cells::Kind;
 use self::failure::{Failures, broken};
 use crate::columns::BatchBuilder;
-use crate::pump::{Batches, Pump, Work, hand_over};
+use crate::pump::{Batches, Pump, Work, bounded, hand_over};
 use crate::statement::{self, Dialect, wrap};
 use crate::{CONNECT_TIMEOUT, CursorBound, Query, ReadOptions, Reader, Source, SourceCheck, SourceError, calendar};
 
@@ -65,12 +65,12 @@ impl Mysql {
         };
         let row = connection.fetch_one("select version()").await.map_err(|error| broken(&error))?;
         let version: String = row.try_get(0).map_err(|error| broken(&error))?;
-        let timeout = options.statement_timeout;
+        let timeout = options.timeout();
         let seconds = timeout.as_secs().max(1);
         let statement_timeout = if version.contains("MariaDB") {
-            format!("max_statement_time = {}", timeout.as_secs_f64().max(0.001))
+            format!("max_statement_time = {}", timeout.as_secs_f64())
         } else {
-            format!("max_execution_time = {}", timeout.as_millis().max(1))
+            format!("max_execution_time = {}", timeout.as_millis())
         };
         for sql in [
             format!(
@@ -86,13 +86,19 @@ impl Mysql {
         Ok((connection, version))
     }
 
+    async fn open(&self, query: &Query, options: &ReadOptions) -> Result<(MySqlConnection, Prepared), SourceError> {
+        let (mut connection, _) = self.begin(options).await?;
+        let prepared = self.prepare(&mut connection, query, options).await?;
+        Ok((connection, prepared))
+    }
+
     async fn prepare(
         &self,
         connection: &mut MySqlConnection,
         query: &Query,
         options: &ReadOptions,
     ) -> Result<Prepared, SourceError> {
-        statement::refuse_empty(&query.sql, Dialect::Mysql)?;
+        statement::refuse_unreadable(&query.sql, Dialect::Mysql)?;
         let failures = Failures::new(&query.sql, options);
         let limit = options.limit.map(|limit| format!(" limit {limit}"));
         let tail = limit.unwrap_or_default();
@@ -125,13 +131,12 @@ struct Prepared {
 impl Source for Mysql {
     async fn describe(&self, query: &Query) -> Result<Vec<Column>, SourceError> {
         let options = ReadOptions::default();
-        let (mut connection, _) = self.begin(&options).await?;
-        Ok(self.prepare(&mut connection, query, &options).await?.columns)
+        let (_, prepared) = bounded(&options, self.open(query, &options)).await?;
+        Ok(prepared.columns)
     }
 
     async fn read(&self, query: &Query, options: &ReadOptions) -> Result<Box<dyn Reader>, SourceError> {
-        let (mut connection, _) = self.begin(options).await?;
-        let prepared = self.prepare(&mut connection, query, options).await?;
+        let (connection, prepared) = bounded(options, self.open(query, options)).await?;
         let rows = BatchBuilder::new(&prepared.columns, options);
         Ok(Box::new(Pump::new(prepared.columns.clone(), options, move |batches| -> Work {
             Box::pin(async move { fetch(connection, prepared, rows, batches).await })
@@ -139,8 +144,12 @@ impl Source for Mysql {
     }
 
     async fn check(&self) -> Result<SourceCheck, SourceError> {
-        let (mut connection, version) = self.begin(&ReadOptions::default()).await?;
-        rights::check(&mut connection, &self.options, &version).await
+        let options = ReadOptions::default();
+        bounded(&options, async {
+            let (mut connection, version) = self.begin(&options).await?;
+            rights::check(&mut connection, &self.options, &version).await
+        })
+        .await
     }
 }
 

@@ -27,7 +27,7 @@ use self::copy::Decoder;
 use self::failure::{Failures, broken};
 use self::kinds::Kind;
 use crate::columns::BatchBuilder;
-use crate::pump::{Batches, Pump, Work, hand_over};
+use crate::pump::{Batches, Pump, Work, bounded, hand_over};
 use crate::statement::{self, Dialect, wrap};
 use crate::{CONNECT_TIMEOUT, CursorBound, Query, ReadOptions, Reader, Source, SourceCheck, SourceError};
 
@@ -90,7 +90,7 @@ impl Postgres {
     }
 
     async fn begin_on(&self, connection: &mut PgConnection, options: &ReadOptions) -> Result<(), SourceError> {
-        let timeout = options.statement_timeout.as_millis().max(1);
+        let timeout = options.timeout().as_millis();
         let mut settings = vec![("statement_timeout", timeout)];
         // Redshift says that it is 8.0; the settings came with 9.3, 9.6 and 14.
         let version = connection.server_version_num().unwrap_or(0);
@@ -115,6 +115,12 @@ impl Postgres {
         outcome.map(drop).map_err(|error| broken(&error))
     }
 
+    async fn open(&self, query: &Query, options: &ReadOptions) -> Result<(PgConnection, Prepared), SourceError> {
+        let mut connection = self.begin(options).await?;
+        let prepared = self.prepare(&mut connection, query, options).await?;
+        Ok((connection, prepared))
+    }
+
     /// Prepares the model, and again with the cursor's bound if there is one; returns the text that passed.
     async fn prepare(
         &self,
@@ -122,7 +128,7 @@ impl Postgres {
         query: &Query,
         options: &ReadOptions,
     ) -> Result<Prepared, SourceError> {
-        statement::refuse_empty(&query.sql, Dialect::Postgres)?;
+        statement::refuse_unreadable(&query.sql, Dialect::Postgres)?;
         let failures = Failures::new(&query.sql, options);
         let limit = options.limit.map(|limit| format!(" limit {}", limit.min(i64::MAX.unsigned_abs())));
         let tail = limit.unwrap_or_default();
@@ -151,13 +157,12 @@ struct Prepared {
 impl Source for Postgres {
     async fn describe(&self, query: &Query) -> Result<Vec<Column>, SourceError> {
         let options = ReadOptions::default();
-        let mut connection = self.begin(&options).await?;
-        Ok(self.prepare(&mut connection, query, &options).await?.columns)
+        let (_, prepared) = bounded(&options, self.open(query, &options)).await?;
+        Ok(prepared.columns)
     }
 
     async fn read(&self, query: &Query, options: &ReadOptions) -> Result<Box<dyn Reader>, SourceError> {
-        let mut connection = self.begin(options).await?;
-        let prepared = self.prepare(&mut connection, query, options).await?;
+        let (connection, prepared) = bounded(options, self.open(query, options)).await?;
         let source = Self { options: self.options.clone(), server: self.server.clone(), copies: self.copies };
         let (columns, options) = (prepared.columns.clone(), options.clone());
         let bounds = options.clone();
@@ -168,8 +173,11 @@ impl Source for Postgres {
 
     async fn check(&self) -> Result<SourceCheck, SourceError> {
         let options = ReadOptions::default();
-        let mut connection = self.begin(&options).await?;
-        rights::check(&mut connection, &self.options).await
+        bounded(&options, async {
+            let mut connection = self.begin(&options).await?;
+            rights::check(&mut connection, &self.options).await
+        })
+        .await
     }
 }
 

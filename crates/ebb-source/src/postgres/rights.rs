@@ -6,10 +6,17 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::failure::broken;
 use crate::{SourceCheck, SourceError};
 
+const IS_SUPERUSER: &str = "select current_setting('is_superuser') = 'on'";
+
 /// Each a query of one boolean or text, and the warning when it is true or not null; `{}` is the text.
-const QUESTIONS: [(&str, &str); 6] = [
+const QUESTIONS: [(&str, &str); 7] = [
+    // Asked only of connections to other machines.
     (
-        "select current_setting('is_superuser') = 'on'",
+        "select not ssl from pg_stat_ssl where pid = pg_backend_pid()",
+        "the connection is not encrypted; add `?sslmode=verify-full` to the URL",
+    ),
+    (
+        IS_SUPERUSER,
         "the role is a superuser: a read-only transaction does not keep it from files and programs of the server; use a \
          role that may only select",
     ),
@@ -53,25 +60,23 @@ pub(super) async fn check(
         .and_then(|row| row.try_get(0))
         .map_err(|error| broken(&error))?;
     let mut warnings = Vec::new();
-    let is_superuser = ask(connection, QUESTIONS.first().map_or("", |question| question.0)).await?.is_some();
-    for (question, warning) in QUESTIONS {
+    let is_local = options.get_socket().is_some() || crate::statement::is_loopback(options.get_host());
+    for (question, warning) in QUESTIONS.into_iter().skip(usize::from(is_local)) {
         match ask(connection, question).await {
-            Ok(Some(text)) => warnings.push(warning.replace("{}", &text)),
+            Ok(Some(text)) => {
+                warnings.push(warning.replace("{}", &text));
+                // A superuser may do everything; saying it once is enough.
+                if question == IS_SUPERUSER {
+                    break;
+                }
+            }
             Ok(None) => {}
-            Err(SourceError::Broken(reason)) => {
-                warnings.push(format!("the role's privileges could not be looked at: {reason}"));
+            // A server that only speaks the protocol may not know the question, and then answers none in this transaction.
+            Err(error) => {
+                warnings.push(format!("the role's privileges could not all be looked at: {error}"));
                 break;
             }
-            Err(error) => return Err(error),
         }
-        // A superuser may do everything; saying it once is enough.
-        if is_superuser {
-            break;
-        }
-    }
-    let is_local = options.get_socket().is_some() || crate::statement::is_loopback(options.get_host());
-    if !is_local && ask(connection, "select not ssl from pg_stat_ssl where pid = pg_backend_pid()").await?.is_some() {
-        warnings.push("the connection is not encrypted; add `?sslmode=verify-full` to the URL".to_owned());
     }
     Ok(SourceCheck { server: version.split(" on ").next().unwrap_or(&version).to_owned(), warnings })
 }

@@ -102,7 +102,7 @@ impl Source for Sqlite {
                 drop(messages.blocking_send(last));
             })
             .map_err(|error| SourceError::Broken(format!("cannot start a thread: {error}")))?;
-        let deadline = Instant::now() + options.statement_timeout;
+        let deadline = Instant::now() + options.timeout();
         let seconds = options.statement_timeout.as_secs();
         match receive(&mut incoming, deadline, seconds).await? {
             Message::Columns(columns) => {
@@ -227,6 +227,7 @@ fn authorize(context: AuthContext<'_>) -> Authorization {
 
 /// Prepares the one statement of `sql`, in which the model's own text begins after `prefix` bytes.
 fn prepare<'a>(connection: &'a Connection, sql: &str, prefix: usize) -> Result<Statement<'a>, SourceError> {
+    statement::refuse_unreadable(sql, Dialect::Sqlite)?;
     let statement = connection.prepare(sql).map_err(|error| query_error(&error, sql, prefix))?;
     if statement.column_count() == 0 {
         return Err(SourceError::query("the query returns no columns"));
@@ -256,7 +257,7 @@ fn read_to_end(
     stop: &Arc<AtomicBool>,
     messages: &mpsc::Sender<Message>,
 ) -> Result<(), SourceError> {
-    let connection = open(path, options.statement_timeout, stop)?;
+    let connection = open(path, options.timeout(), stop)?;
     let plain = prepare(&connection, &query.sql, 0)?;
     let columns = columns_of(&plain)?;
     let bound = match &query.cursor {
