@@ -118,8 +118,9 @@ async fn destination(
             .into_iter()
             .map(|line| {
                 let exit = if line.works == Some(false) { Exit::Failed } else { Exit::Done };
-                let name = format!("{name} {}", line.what);
-                (Checked { kind: "destination", name, works: line.works, text: line.text, warnings: Vec::new() }, exit)
+                let text = format!("{}: {}", line.what, line.text);
+                let name = name.to_owned();
+                (Checked { kind: "destination", name, works: line.works, text, warnings: Vec::new() }, exit)
             })
             .collect(),
         Err(failure) => vec![failed("destination", name, &failure)],

@@ -170,7 +170,7 @@ async fn show_plan(
     let engine = workspace.engine(context, Arc::<SqliteStore>::clone(store))?;
     let files = WorkingFiles::new(&workspace.work_directory(), None)?;
     let request = PlanRequest { scope: scope(), ..PlanRequest::default() };
-    let plans = make(context, (workspace, store, &engine), &names(workspace), &request, &files).await?;
+    let (plans, _) = make(context, (workspace, store, &engine), &names(workspace), &request, &files).await?;
     write(out, &plans, PlanView { format: Format::Text, most, show_values: true })?;
     out.flush();
     Ok(())
@@ -247,12 +247,12 @@ fn next(context: &Context, out: &mut Out, folder: &Path, stand_in: &Sandbox, is_
         out.line("  another terminal. Ctrl-C stops it, and it forgets everything.");
     } else {
         let listen =
-            if address.to_string() == sandbox::LISTEN { String::new() } else { format!(" --listen {address}") };
+            if address.to_string() == sandbox::LISTEN { String::new() } else { format!("--listen {address} ") };
         out.line(
             "\n  The stand-in has stopped, and forgot everything. To run again, start a new one in another terminal,",
         );
         out.line("  and let ebb send everything to it:");
-        out.line(format_args!("  ebb sandbox{listen}"));
+        out.line(format_args!("  ebb sandbox {listen}--rate unlimited"));
         out.line("  ebb run --full");
         out.line("  `ebb demo --serve` leaves it running instead.");
     }

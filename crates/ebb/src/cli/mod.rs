@@ -205,39 +205,40 @@ pub(crate) fn main() -> ExitCode {
 
 /// Commands that run syncs or serve heed a signal themselves; any other ends at once.
 async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
-    match command {
-        Command::Run(args) => return Box::pin(run::main(context, args)).await,
-        Command::Retry(args) => return Box::pin(retry::main(context, args)).await,
-        Command::Adopt(args) => return Box::pin(adopt::main(context, args)).await,
-        Command::Demo(args) => return Box::pin(demo::main(context, args)).await,
-        Command::Sandbox(args) => return Box::pin(sandbox::main(context, args)).await,
-        command => {
-            tokio::select! {
-                ended = Box::pin(brief(context, command)) => ended,
-                () = context.stop.wait() => Err(Failure::Stopped),
-            }
-        }
+    let heeds_signals = matches!(
+        command,
+        Command::Run(_) | Command::Retry(_) | Command::Adopt(_) | Command::Demo(_) | Command::Sandbox(_)
+    );
+    let ending = Box::pin(start(context, command));
+    if heeds_signals {
+        return ending.await;
+    }
+    tokio::select! {
+        ended = ending => ended,
+        () = context.stop.wait() => Err(Failure::Stopped),
     }
 }
 
-async fn brief(context: &Context, command: Command) -> Result<Exit, Failure> {
+async fn start(context: &Context, command: Command) -> Result<Exit, Failure> {
     match command {
         Command::Init(args) => init::main(context, &args),
         Command::Validate(args) => validate::main(context, args).await,
         Command::Preview(args) => preview::main(context, args).await,
         Command::Plan(args) => plan::main(context, args).await,
+        Command::Run(args) => Box::pin(run::main(context, args)).await,
         Command::Runs(args) => runs::main(context, args).await,
         Command::Show(args) => show::main(context, args).await,
         Command::Logs(args) => logs::main(context, args).await,
         Command::Rejected(args) => rejected::main(context, args).await,
+        Command::Retry(args) => Box::pin(retry::main(context, args)).await,
+        Command::Adopt(args) => Box::pin(adopt::main(context, args)).await,
         Command::Reset(args) => reset::main(context, args).await,
         Command::Check(args) => check::main(context, args).await,
         Command::Schema(args) => schema::main(context, &args),
+        Command::Sandbox(args) => sandbox::main(context, args).await,
+        Command::Demo(args) => Box::pin(demo::main(context, args)).await,
         Command::Completions(args) => completions::main(context, &args),
         Command::Template(args) => template::main(context, args),
-        Command::Run(_) | Command::Retry(_) | Command::Adopt(_) | Command::Demo(_) | Command::Sandbox(_) => {
-            Err(Failure::failed("this command is started elsewhere"))
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use ebb_state::SqliteStore;
 use uuid::Uuid;
 
 use super::Context;
-use super::run::{ScopeArgs, selected};
+use super::run::{ScopeArgs, of_engine, selected};
 use crate::exit::{Exit, Failure};
 use crate::job::{self, Purpose};
 use crate::output::Format;
@@ -73,7 +73,7 @@ async fn plan_and_show(context: &Context, args: PlanArgs) -> Result<Exit, Failur
     let store = workspace.store()?;
     let engine = workspace.engine(context, Arc::<SqliteStore>::clone(&store))?;
     let files = WorkingFiles::new(&workspace.work_directory(), args.out.as_deref())?;
-    let plans = make(context, (&workspace, &store, &engine), &names, &request, &files).await?;
+    let (plans, failed) = make(context, (&workspace, &store, &engine), &names, &request, &files).await?;
     let is_people = match context.globals.output {
         Format::Text => stdout().is_terminal(),
         Format::Markdown => true,
@@ -87,32 +87,32 @@ async fn plan_and_show(context: &Context, args: PlanArgs) -> Result<Exit, Failur
     let mut out = context.out();
     write(&mut out, &plans, view)?;
     out.finish()?;
-    if let Some(file) = &args.out {
+    if let (Some(file), [_]) = (&args.out, plans.as_slice()) {
         context.notes().say(format_args!("saved: `ebb run --plan {}` runs exactly this", file.display()));
     }
-    Ok(exit_code(&plans, args.detailed_exitcode))
+    Ok(exit_code(&plans, failed, args.detailed_exitcode))
 }
 
-fn exit_code(plans: &[Planned], is_detailed: bool) -> Exit {
-    match (plans.iter().any(Planned::is_refused), is_detailed) {
-        (true, true) => Exit::Failed,
-        (true, false) => Exit::Refused,
-        (false, true) if plans.iter().any(Planned::has_changes) => Exit::Changes,
-        (false, _) => Exit::Done,
+fn exit_code(plans: &[Planned], failed: Exit, is_detailed: bool) -> Exit {
+    let refused = if plans.iter().any(Planned::is_refused) { Exit::Refused } else { Exit::Done };
+    match (failed.worst(refused), is_detailed) {
+        (Exit::Done, true) if plans.iter().any(Planned::has_changes) => Exit::Changes,
+        (exit, false) | (exit @ Exit::Done, true) => exit,
+        (_, true) => Exit::Failed,
     }
 }
 
-/// Plans syncs into files.
+/// Plans syncs into files. One that cannot be planned is said, and counts in the exit code; the others are planned.
 ///
 /// # Errors
-/// What kept one of them from being planned.
+/// The project does not fit its models.
 pub(super) async fn make(
     context: &Context,
     (workspace, store, engine): (&Workspace, &Arc<SqliteStore>, &Engine),
     names: &[String],
     request: &PlanRequest,
     files: &WorkingFiles,
-) -> Result<Vec<Planned>, Failure> {
+) -> Result<(Vec<Planned>, Exit), Failure> {
     let mut faults = Vec::new();
     for name in names {
         match workspace.check_columns(workspace.sync(name)?, store.as_ref()).await {
@@ -124,6 +124,7 @@ pub(super) async fn make(
         return Err(Failure::Faults(ebb_project::Faults(faults)));
     }
     let mut plans = Vec::new();
+    let mut failed = Exit::Done;
     for name in names {
         let sync = workspace.sync(name)?;
         let job = job::build(workspace, sync, store.as_ref(), Purpose::Plan).await?;
@@ -131,10 +132,19 @@ pub(super) async fn make(
         let bar = Bar::start(name, context.shows_progress());
         let planned = Box::pin(engine.plan(&job, &request, &bar)).await;
         bar.finish();
-        let batch_size = u64::try_from(job.destination.batch_size(&job.write)).unwrap_or(1);
-        plans.push(Planned { summary: planned?, destination: sync.destination.clone(), batch_size });
+        match planned {
+            Ok(summary) => {
+                let batch_size = u64::try_from(job.destination.batch_size(&job.write)).unwrap_or(1);
+                plans.push(Planned { summary, destination: sync.destination.clone(), batch_size });
+            }
+            Err(error) => {
+                let failure = of_engine(error, &job, store).await;
+                context.notes().failure(&failure);
+                failed = failed.worst(failure.exit());
+            }
+        }
     }
-    Ok(plans)
+    Ok((plans, failed))
 }
 
 /// Where plan files go: a file that stays, or files that go away with this value.

@@ -52,9 +52,9 @@ pub(super) async fn main(context: &Context, args: PreviewArgs) -> Result<Exit, F
     }
     let mut out = context.out();
     if is_json {
-        write_json(&mut out, &model.name, &columns, &rows)
+        write_json(&mut out, &model.name, &columns, &rows);
     } else {
-        write_text(&mut out, &columns, &rows)
+        write_text(&mut out, &columns, &rows);
     }
     out.finish()?;
     Ok(Exit::Done)
@@ -87,7 +87,9 @@ fn write_text(out: &mut Out, columns: &[Column], rows: &[Vec<Cell>]) {
             Err(reason) => format!("(unreadable: {reason})"),
         }));
     }
-    table.lines().iter().for_each(|line| out.line(line));
+    for line in table.lines() {
+        out.line(line);
+    }
 }
 
 fn write_json(out: &mut Out, model: &str, columns: &[Column], rows: &[Vec<Cell>]) {

@@ -70,7 +70,9 @@ pub(super) async fn main(context: &Context, args: RejectedArgs) -> Result<Exit, 
             let tries = grouped(rejection.tries.into());
             table.row([rejection.key.text(), rejection.kind.word(), &tries, &time(&rejection.time), &reason]);
         }
-        table.lines().iter().for_each(|line| out.line(line));
+        for line in table.lines() {
+            out.line(line);
+        }
         let count = u64::try_from(rejections.len()).unwrap_or(u64::MAX);
         out.line("");
         out.line(format_args!(

@@ -31,11 +31,8 @@ pub(super) async fn main(context: &Context, args: ResetArgs) -> Result<Exit, Fai
     let is_json = context.is_json()?;
     let workspace = Workspace::open(context)?;
     let sync = workspace.sync(&args.sync)?;
-    let store = match workspace.existing_store()? {
-        Some(store) => store,
-        None => return nothing(context, &args.sync),
-    };
-    let Some(state) = store.find_sync(&args.sync).await? else { return nothing(context, &args.sync) };
+    let Some(store) = workspace.existing_store()? else { return Ok(nothing(context, &args.sync)) };
+    let Some(state) = store.find_sync(&args.sync).await? else { return Ok(nothing(context, &args.sync)) };
     if !args.yes && !is_confirmed(context, &args.sync, state.live).await? {
         context.notes().say("nothing was changed");
         return Ok(Exit::Done);
@@ -67,9 +64,9 @@ pub(super) async fn main(context: &Context, args: ResetArgs) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-fn nothing(context: &Context, sync: &str) -> Result<Exit, Failure> {
+fn nothing(context: &Context, sync: &str) -> Exit {
     context.notes().say(format_args!("sync `{sync}` has no snapshot to forget"));
-    Ok(Exit::Done)
+    Exit::Done
 }
 
 /// Asks on the terminal.
@@ -81,11 +78,11 @@ async fn is_confirmed(context: &Context, sync: &str, live: u64) -> Result<bool, 
         "forget the snapshot of sync `{sync}` ({})? Its next run sends every row again. Type yes: ",
         counted(live, "row")
     ));
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        stdin().lock().read_line(&mut line).map(|_| line)
+    let asking = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        stdin().lock().read_line(&mut answer).map(|_| answer)
     });
-    let line = answer.await.map_err(|error| Failure::failed(error.to_string()))?;
-    let line = line.map_err(|error| Failure::file("stdin", error))?;
-    Ok(matches!(line.trim(), "yes" | "y"))
+    let answer = asking.await.map_err(|error| Failure::failed(error.to_string()))?;
+    let answer = answer.map_err(|error| Failure::file("stdin", error))?;
+    Ok(matches!(answer.trim(), "yes" | "y"))
 }

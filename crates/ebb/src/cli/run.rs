@@ -1,16 +1,16 @@
 //! `ebb run`: runs syncs in their order. `retry` and `adopt` are runs of one sync.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use ebb_engine::{Engine, RunReport, RunRequest, RunStatus, Scope, SyncJob};
+use ebb_engine::{Engine, EngineError, RunReport, RunRequest, RunStatus, Scope, SyncJob};
 use ebb_row::RowKey;
-use ebb_state::{CallFilter, CallLog, PlanReader, SqliteStore};
+use ebb_state::{CallFilter, CallLog, PlanReader, SqliteStore, Store as _};
 
 use super::Context;
-use crate::exit::{Exit, Failure, with_causes};
+use crate::exit::{Exit, Failure};
 use crate::job::{self, Purpose};
 use crate::output::progress::Bar;
 use crate::output::run::{Ended, next_steps, write_json, write_table, write_text};
@@ -134,7 +134,7 @@ pub(super) fn selected(workspace: &Workspace, names: &[String]) -> Result<Vec<St
 }
 
 /// Returns the sync of a plan.
-fn planned_sync(file: &PathBuf, named: &[String]) -> Result<String, Failure> {
+fn planned_sync(file: &Path, named: &[String]) -> Result<String, Failure> {
     let sync = PlanReader::open(file, None)?.header().sync.clone();
     if named.iter().any(|name| *name != sync) {
         return Err(Failure::usage(format!("{} is a plan of the sync `{sync}`", file.display())));
@@ -176,7 +176,9 @@ pub(super) async fn run_and_show(
         let steps = next_steps(&ended);
         if !steps.is_empty() {
             out.line("");
-            steps.iter().for_each(|step| out.line(format_args!("next: {step}")));
+            for step in &steps {
+                out.line(format_args!("next: {step}"));
+            }
         }
     }
     out.finish()?;
@@ -207,15 +209,15 @@ pub(crate) async fn run_syncs(
     for (name, job) in names.iter().zip(jobs) {
         let blocker = workspace.sync(name)?.after.iter().find(|before| failed.contains(before.as_str()));
         let (one, code) = match (job, blocker) {
-            (_, Some(before)) => (not_run(name, format!("sync `{before}`, which it runs after, failed")), Exit::Done),
+            (_, Some(before)) => (left_out(name, format!("sync `{before}`, which it runs after, failed")), Exit::Done),
             (Err(failure), None) => {
                 context.notes().failure(&failure);
-                (not_run(name, message_of(&failure)), exit_of(&failure, context))
+                (tried(name, &failure), exit_of(&failure, context))
             }
             (Ok(_), None) if context.stop.exit().is_some() => {
-                (not_run(name, "stopped by a signal".to_owned()), Exit::Done)
+                (left_out(name, "stopped by a signal".to_owned()), Exit::Done)
             }
-            (Ok(job), None) => run_one(context, &engine, &job, request(invocation, commit.clone())).await,
+            (Ok(job), None) => run_one(context, (&engine, store), &job, request(invocation, commit.clone())).await,
         };
         if !matches!(&one, Ended::Run(report) if is_good(report)) {
             failed.insert(name.as_str());
@@ -275,7 +277,12 @@ fn request(invocation: &Invocation, commit: Option<String>) -> RunRequest {
     }
 }
 
-async fn run_one(context: &Context, engine: &Engine, job: &SyncJob, request: RunRequest) -> (Ended, Exit) {
+async fn run_one(
+    context: &Context,
+    (engine, store): (&Engine, &SqliteStore),
+    job: &SyncJob,
+    request: RunRequest,
+) -> (Ended, Exit) {
     let bar = Bar::start(&job.name, context.shows_progress());
     let result = Box::pin(engine.run(job, &request, &bar)).await;
     bar.finish();
@@ -286,10 +293,9 @@ async fn run_one(context: &Context, engine: &Engine, job: &SyncJob, request: Run
             (Ended::Run(report), exit)
         }
         Err(error) => {
-            let reason = with_causes(&error);
-            let failure = Failure::from(error);
+            let failure = of_engine(error, job, store).await;
             context.notes().failure(&failure);
-            (not_run(&job.name, reason), failure.exit())
+            (tried(&job.name, &failure), failure.exit())
         }
     }
 }
@@ -301,8 +307,30 @@ fn is_good(report: &RunReport) -> bool {
     }
 }
 
-fn not_run(sync: &str, reason: String) -> Ended {
-    Ended::NotRun { sync: sync.to_owned(), reason }
+/// Returns why the engine did not do it. A snapshot that belongs to another destination, object or match field is a
+/// fault of the project (exit 2), any other refusal is not.
+pub(super) async fn of_engine(error: EngineError, job: &SyncJob, store: &SqliteStore) -> Failure {
+    let is_refusal = matches!(error, EngineError::Refused { .. });
+    let known = if is_refusal { store.find_sync(&job.name).await.ok().flatten() } else { None };
+    match (known, Failure::from(error)) {
+        (Some(state), Failure::Message { message, hint, .. }) if state.identity != job.identity() => {
+            Failure::Message { exit: Exit::Wrong, message, hint }
+        }
+        (_, failure) => failure,
+    }
+}
+
+/// A sync that was not begun.
+fn left_out(sync: &str, reason: String) -> Ended {
+    Ended::NotRun { sync: sync.to_owned(), status: "not_run", reason }
+}
+
+/// A sync that ended without a report.
+fn tried(sync: &str, failure: &Failure) -> Ended {
+    let status = if failure.exit() == Exit::Refused { "refused" } else { "failed" };
+    let reason = message_of(failure);
+    let reason = reason.strip_prefix(&format!("sync `{sync}`: ")).map(str::to_owned).unwrap_or(reason);
+    Ended::NotRun { sync: sync.to_owned(), status, reason }
 }
 
 fn message_of(failure: &Failure) -> String {

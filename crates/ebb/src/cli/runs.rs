@@ -30,7 +30,9 @@ pub(super) async fn main(context: &Context, args: RunsArgs) -> Result<Exit, Fail
     };
     let mut out = context.out();
     if is_json {
-        runs.iter().for_each(|run| out.json(&history::document(run)));
+        for run in &runs {
+            out.json(&history::document(run));
+        }
         out.finish()?;
         return Ok(Exit::Done);
     }
@@ -57,7 +59,9 @@ pub(super) async fn main(context: &Context, args: RunsArgs) -> Result<Exit, Fail
             ];
             table.row(cells);
         }
-        table.lines().iter().for_each(|line| out.line(line));
+        for line in table.lines() {
+            out.line(line);
+        }
     }
     out.finish()?;
     Ok(Exit::Done)

@@ -40,7 +40,9 @@ pub(super) fn main(context: &Context, args: &SchemaArgs) -> Result<Exit, Failure
     if context.is_json()? {
         out.json_document(&serde_json::json!({ "written": names }));
     } else {
-        names.iter().for_each(|name| out.line(format_args!("wrote {}", escape::terminal(name))));
+        for name in &names {
+            out.line(format_args!("wrote {}", escape::terminal(name)));
+        }
         let example = folder.join("sync.json");
         context.notes().say(format_args!(
             "an editor finds one by a file's first line: # yaml-language-server: $schema={}",

@@ -108,24 +108,23 @@ pub(super) fn main(context: &Context, args: TemplateArgs) -> Result<Exit, Failur
 }
 
 fn read(file: Option<&Path>) -> Result<String, Failure> {
-    match file {
-        Some(path) => std::fs::read_to_string(path).map_err(|error| Failure::file(path, error)),
-        None => {
-            let mut text = String::new();
-            stdin().read_to_string(&mut text).map_err(|error| Failure::file("stdin", error))?;
-            Ok(text)
-        }
-    }
+    let Some(path) = file else {
+        let mut text = String::new();
+        stdin().read_to_string(&mut text).map_err(|error| Failure::file("stdin", error))?;
+        return Ok(text);
+    };
+    std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))
 }
 
 fn variables(path: &Path) -> Result<Object, Failure> {
     let text = read(Some(path))?;
     let wrong = |reason: String| Failure::usage(format!("{}: {reason}", path.display()));
     let value = parse_json(&text, false).map_err(|error| wrong(error.to_string()))?;
-    match value {
-        Value::Object(object) => Ok(object),
-        other => Err(wrong(format!("variables are a JSON object, not a {}", other.kind()))),
+    let kind = value.kind();
+    if let Value::Object(object) = value {
+        return Ok(object);
     }
+    Err(wrong(format!("variables are a JSON object, not a {kind}")))
 }
 
 fn json(value: &Value) -> Result<String, String> {

@@ -110,7 +110,7 @@ async fn online(workspace: &Workspace) -> Result<Findings, Failure> {
             Ok(columns) => {
                 store.remember_columns(query_digest(model), &columns).await?;
                 findings.faults.extend(model.check_columns(&columns));
-                syncs.iter().for_each(|sync| findings.faults.extend(sync.check_columns(&columns)));
+                findings.faults.extend(syncs.iter().flat_map(|sync| sync.check_columns(&columns)));
             }
             Err(Failure::Faults(found)) => findings.faults.extend(found.0),
             Err(failure) => {
@@ -145,7 +145,9 @@ fn show(context: &Context, workspace: Option<&Workspace>, findings: Findings) ->
     let failed = failures.iter().fold(Exit::Done, |exit, failure| exit.worst(failure.exit()));
     let exit = if faults.is_empty() { failed } else { Exit::Wrong };
     let mut notes = context.notes();
-    failures.iter().for_each(|failure| notes.failure(failure));
+    for failure in &failures {
+        notes.failure(failure);
+    }
     let mut out = context.out();
     if context.is_json()? {
         let faults = faults.iter().map(fault_line).collect();

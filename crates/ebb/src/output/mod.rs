@@ -197,10 +197,6 @@ pub(crate) fn faults_text(faults: &Faults, paint: Paint) -> String {
         out.push('\n');
     }
     let count = faults.0.len();
-    out.push_str(&format!(
-        "{} {}",
-        number::grouped(count.try_into().unwrap_or(u64::MAX)),
-        if count == 1 { "fault" } else { "faults" }
-    ));
+    out.push_str(&number::counted(count.try_into().unwrap_or(u64::MAX), "fault"));
     out
 }

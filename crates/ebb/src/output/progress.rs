@@ -12,7 +12,7 @@ use super::number::counted;
 /// A bar that follows a run.
 #[derive(Debug)]
 pub(crate) struct Bar {
-    bar: ProgressBar,
+    shown: ProgressBar,
     name: String,
     phase: Mutex<Option<Phase>>,
 }
@@ -25,12 +25,12 @@ impl Bar {
         if is_shown {
             bar.enable_steady_tick(Duration::from_millis(120));
         }
-        Self { bar, name: escape::terminal(sync).into_owned(), phase: Mutex::new(None) }
+        Self { shown: bar, name: escape::terminal(sync).into_owned(), phase: Mutex::new(None) }
     }
 
     /// Takes the bar away.
     pub(crate) fn finish(&self) {
-        self.bar.finish_and_clear();
+        self.shown.finish_and_clear();
     }
 
     fn enter(&self, snapshot: &Snapshot) {
@@ -43,10 +43,10 @@ impl Bar {
             Phase::Sending => "{spinner} {prefix}: {bar:24} {human_pos}/{human_len} {per_sec} {msg}",
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
-            self.bar.set_style(style);
+            self.shown.set_style(style);
         }
-        self.bar.set_prefix(self.name.clone());
-        self.bar.reset_eta();
+        self.shown.set_prefix(self.name.clone());
+        self.shown.reset_eta();
     }
 }
 
@@ -56,15 +56,15 @@ impl Progress for Bar {
         let note = snapshot.note.as_deref().map(escape::terminal);
         let note = note.as_deref();
         match snapshot.phase {
-            Phase::Waiting => self.bar.set_message(note.unwrap_or("waiting").to_owned()),
-            Phase::Reading => self.bar.set_message(format!("reading, {}", counted(snapshot.read, "row"))),
-            Phase::Planning => self.bar.set_message(format!("planning, {}", counted(snapshot.read, "row"))),
+            Phase::Waiting => self.shown.set_message(note.unwrap_or("waiting").to_owned()),
+            Phase::Reading => self.shown.set_message(format!("reading, {}", counted(snapshot.read, "row"))),
+            Phase::Planning => self.shown.set_message(format!("planning, {}", counted(snapshot.read, "row"))),
             Phase::Sending => {
-                self.bar.set_length(snapshot.operations);
-                self.bar.set_position(snapshot.settled);
-                self.bar.set_message(note.unwrap_or_default().to_owned());
+                self.shown.set_length(snapshot.operations);
+                self.shown.set_position(snapshot.settled);
+                self.shown.set_message(note.unwrap_or_default().to_owned());
             }
-            Phase::Finished => self.bar.set_message("done"),
+            Phase::Finished => self.shown.set_message("done"),
         }
     }
 }

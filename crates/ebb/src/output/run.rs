@@ -17,6 +17,8 @@ pub(crate) enum Ended {
     NotRun {
         /// The sync.
         sync: String,
+        /// `refused` or `failed` where it was tried, `not_run` where it was not.
+        status: &'static str,
         /// Why.
         reason: String,
     },
@@ -47,8 +49,8 @@ fn document(ended: &Ended) -> RunDocument<'_> {
             counts: Some(report.counts),
             messages: report.messages.iter().map(String::as_str).collect(),
         },
-        Ended::NotRun { sync, reason } => {
-            RunDocument { run: None, sync, status: "not_run", counts: None, messages: vec![reason] }
+        Ended::NotRun { sync, status, reason } => {
+            RunDocument { run: None, sync, status, counts: None, messages: vec![reason] }
         }
     }
 }
@@ -78,14 +80,10 @@ pub(crate) fn write_text(out: &mut Out, ended: &Ended) {
             }
             out.line(format_args!("  run {}", report.id));
         }
-        Ended::NotRun { sync, reason } => {
+        Ended::NotRun { sync, status, reason } => {
             let name = escape::terminal(sync);
-            out.line(format_args!(
-                "{}: {}: {}",
-                paint.strong(&name),
-                paint.change("not run"),
-                escape::terminal(reason)
-            ));
+            let status = status.replace('_', " ");
+            out.line(format_args!("{}: {}: {}", paint.strong(&name), paint.change(&status), escape::terminal(reason)));
         }
     }
 }
@@ -144,7 +142,7 @@ pub(crate) fn write_table(out: &mut Out, ended: &[Ended]) {
                 cells.push(duration(counts.duration_ms));
                 table.row(cells);
             }
-            Ended::NotRun { sync, .. } => table.row([sync.as_str(), "not run"]),
+            Ended::NotRun { sync, status, .. } => table.row([sync.as_str(), &status.replace('_', " ")]),
         }
     }
     for line in table.lines() {
