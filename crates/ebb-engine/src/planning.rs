@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use arrow_schema::Schema;
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
-use ebb_plan::{Buckets, Difference, Entry as DiffEntry, GuardCounts, Prior, SeenSet, SpillError, merge};
-use ebb_row::{Column, Hash128, RowKey};
-use ebb_source::{CursorBound, Query, ReadOptions};
+use ebb_plan::{Buckets, Difference, Entry as DiffEntry, GuardCounts, Parts, Prior, SeenSet, SpillError, merge};
+use ebb_row::{Batch, Column, ColumnType, Hash128, RowKey};
+use ebb_source::{CursorBound, Query, ReadOptions, SourceError};
 use ebb_state::{
     EntryId, IndexEntry, PlanCounts, PlanFooter, PlanHeader, PlanKind, PlanRow, PlanWriter, PriorIndex, SyncIdentity,
     SyncState,
@@ -142,6 +142,9 @@ impl Engine {
         let schema = check_columns(job, reader.columns())?;
         let mut first = FirstPass::new(self, job, &schema, seen, wanted.scope.key.as_ref().map(RowKey::hash))?;
         while let Some(batch) = reader.next().await.map_err(source_failed)? {
+            if !has_columns(&batch, reader.columns()) {
+                return Err(source_failed(SourceError::Broken("the columns changed while it was read".to_owned())));
+            }
             first.take(&batch)?;
             update(wanted.progress, Phase::Reading, first.read());
             if *self.options.stop.borrow() {
@@ -163,9 +166,9 @@ impl Engine {
     ) -> Result<(Buckets, Vec<EntryId>, u64), EngineError> {
         let name = format!("{}.candidates", self.ids.any());
         let spill = SpillFile::create(&self.options.work_directory, &name)?;
-        let mut candidates = Buckets::new(self.options.spill_budget, Box::new(spill));
+        let mut candidates =
+            Buckets::new(Parts::ByOrdinal { total: read.ordinals }, self.options.spill_budget / 2, Box::new(spill));
         let mut removed = Vec::new();
-        let total = read.read.max(1);
         index.rewind()?;
         let mut prior = IndexCursor { index, block: Vec::new(), at: 0, unsee: full };
         let counts = merge::<EngineError>(
@@ -181,8 +184,7 @@ impl Engine {
                         return Ok(());
                     }
                 };
-                let part = u8::try_from(u128::from(entry.ordinal) * 256 / u128::from(total)).unwrap_or(u8::MAX);
-                Ok(candidates.push(part, DiffEntry { tag, ..entry })?)
+                Ok(candidates.push(DiffEntry { tag, ..entry })?)
             },
         )?;
         Ok((candidates, removed, counts.unchanged))
@@ -304,6 +306,17 @@ fn check_columns(job: &SyncJob, columns: &[Column]) -> Result<Schema, EngineErro
     }
     let fields: Vec<_> = columns.iter().map(|column| column.kind.field(&column.name)).collect();
     Ok(Schema::new(fields))
+}
+
+/// Whether a batch has the columns that its reader described.
+fn has_columns(batch: &Batch, columns: &[Column]) -> bool {
+    let schema = batch.rows.schema();
+    let fields = schema.fields();
+    fields.len() == columns.len()
+        && fields
+            .iter()
+            .zip(columns)
+            .all(|(field, column)| *field.name() == column.name && ColumnType::of(field) == Some(column.kind))
 }
 
 fn seen_set(index: &mut dyn PriorIndex, salt: uuid::Uuid) -> Result<Option<SeenSet>, EngineError> {
