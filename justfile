@@ -43,7 +43,7 @@ bless *arguments:
 
 # One seed of the simulation: `just sim 42`.
 sim seed:
-    EBB_SIMULATION_SEED={{ seed }} cargo nextest run -p ebb-tests --no-capture -E 'test(simulation)'
+    EBB_SIM_SEED={{ seed }} cargo nextest run -p ebb-tests --no-capture -E 'test(simulation)'
 
 # The example project against the sandbox. Needs no keys and no servers.
 demo *arguments:
