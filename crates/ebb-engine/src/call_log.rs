@@ -1,9 +1,11 @@
 //! One line of the log of calls: JSON, secrets masked, bodies capped, named fields redacted.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use base64::Engine as _;
 use chrono::{DateTime, SecondsFormat, Utc};
 use ebb_destination::{HeaderText, Reply, Request};
-use ebb_row::{Object, RowKey, Value, parse_json, write_json, write_json_string};
+use ebb_row::{Object, RowKey, Secret, Value, parse_json, write_json, write_json_string};
 use ebb_state::Intent;
 use serde_json::value::RawValue;
 
@@ -26,17 +28,39 @@ pub(crate) struct CallRecord<'a> {
 }
 
 /// How lines are written.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct LineStyle {
     pub(crate) body_cap: usize,
     pub(crate) redact: Vec<String>,
+    /// The secrets of the headers met so far, in every form that is masked.
+    known: Mutex<Vec<(Secret, Arc<[String]>)>>,
 }
 
 impl LineStyle {
+    pub(crate) fn new(body_cap: usize, redact: Vec<String>) -> Self {
+        Self { body_cap, redact, known: Mutex::default() }
+    }
+
+    /// Returns the secret texts of a request, as they stand in headers and decoded.
+    fn secrets(&self, request: &Request) -> Arc<[String]> {
+        let mut secrets = request.headers.iter().filter_map(|(_, text)| match text {
+            HeaderText::Secret(secret) => Some(secret),
+            HeaderText::Plain(_) => None,
+        });
+        let (Some(secret), None) = (secrets.next(), secrets.next()) else { return secrets_of(request).into() };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, forms)) = known.iter().find(|(other, _)| other == secret) {
+            return Arc::clone(forms);
+        }
+        let forms: Arc<[String]> = secrets_of(request).into();
+        known.push((secret.clone(), Arc::clone(&forms)));
+        forms
+    }
+
     /// Returns the line, without the line feed.
     pub(crate) fn line(&self, call: &CallRecord<'_>) -> Vec<u8> {
         let request = call.request;
-        let secrets = secrets_of(request);
+        let secrets = self.secrets(request);
         let mut out = Vec::with_capacity(1024);
         out.extend_from_slice(b"{\"time\":");
         write_json_string(&call.time.to_rfc3339_opts(SecondsFormat::Millis, true), &mut out);
@@ -250,7 +274,6 @@ fn redacted(value: Value, paths: &[String]) -> Value {
 mod tests {
     use super::*;
     use ebb_destination::{Method, Repeat};
-    use ebb_row::Secret;
 
     fn request(body: &str) -> Request {
         Request {
@@ -293,7 +316,7 @@ mod tests {
     }
 
     fn style(body_cap: usize, redact: &[&str]) -> LineStyle {
-        LineStyle { body_cap, redact: redact.iter().map(|path| (*path).to_owned()).collect() }
+        LineStyle::new(body_cap, redact.iter().map(|path| (*path).to_owned()).collect())
     }
 
     /// G8: no form of the token reaches a line, not even from the destination's own reply.

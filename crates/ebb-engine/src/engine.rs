@@ -367,7 +367,7 @@ impl Engine {
             sync: begun.state.id,
             request_timeout: job.request_timeout,
             patience: self.options.patience,
-            style: LineStyle { body_cap: job.body_cap, redact: job.redact.clone() },
+            style: LineStyle::new(job.body_cap, job.redact.clone()),
             stop: self.options.stop.clone(),
             halt,
             next_intent: AtomicU64::new(1),

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::error::EngineError;
 use crate::job::SyncJob;
-use crate::look_up::{Resolved, references, substitute};
+use crate::look_up::{Resolved, references, substitute_object};
 use crate::report::{Phase, Progress, RunCounts, Snapshot};
 use crate::write::{Caller, Driven, Halt, Made};
 
@@ -52,6 +52,7 @@ pub(crate) struct Suspects {
 struct Operation {
     row: PlanRow,
     record: Object,
+    has_references: bool,
     /// What was accepted before, with ids in place of references as far as they are known.
     previous: Option<Arc<Object>>,
 }
@@ -206,10 +207,12 @@ impl Run {
             let record = read_object(row.record.as_deref());
             let mut found = BTreeSet::new();
             record.values().for_each(|field| references(field, &mut found));
+            let has_references = !found.is_empty();
             for lookup in found {
                 wanted.entry(lookup).or_default().push(row.key.clone());
             }
-            operations.push(Operation { row, record, previous: None });
+            let previous = row.previous.as_deref().map(|json| Arc::new(read_object(Some(json))));
+            operations.push(Operation { row, record, has_references, previous });
         }
         if !wanted.is_empty()
             && let Err(error) = self.resolve(&wanted, resolved).await
@@ -235,15 +238,16 @@ impl Run {
         let mut ready = Vec::with_capacity(operations.len());
         let mut rejected = Vec::new();
         for operation in operations {
-            match substitute(&Value::Object(operation.record.clone()), &resolved.ids) {
-                Ok(Value::Object(record)) => {
-                    let previous = operation.row.previous.as_deref().map(|json| {
-                        let previous = read_object(Some(json));
-                        match substitute(&Value::Object(previous.clone()), &resolved.ids) {
-                            Ok(Value::Object(previous)) => Arc::new(previous),
-                            _ => Arc::new(previous),
-                        }
-                    });
+            if !operation.has_references {
+                ready.push(operation);
+                continue;
+            }
+            match substitute_object(&operation.record, &resolved.ids) {
+                Ok(record) => {
+                    // The accepted record's references are resolved as far as they are known.
+                    let previous = operation
+                        .previous
+                        .map(|previous| substitute_object(&previous, &resolved.ids).map_or(previous, Arc::new));
                     ready.push(Operation { record, previous, ..operation });
                 }
                 Err(lookup) if resolved.missing.contains(&lookup) => {
@@ -254,7 +258,7 @@ impl Run {
                     rejected.push(RowSettlement { key: operation.row.key, change });
                     self.counts().add(Fate::Rejected, 1);
                 }
-                _ => self.counts().add(Fate::Pending, 1),
+                Err(_) => self.counts().add(Fate::Pending, 1),
             }
         }
         self.settle_quiet(&mut rejected).await;

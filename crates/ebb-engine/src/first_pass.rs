@@ -2,7 +2,7 @@
 
 use arrow_array::{BooleanArray, UInt64Array};
 use arrow_schema::Schema;
-use ebb_plan::{Buckets, Entry as DiffEntry, Fingerprinter, Hashes, SeenSet};
+use ebb_plan::{Buckets, Entry as DiffEntry, Fingerprinter, Hashes, Parts, SeenSet};
 use ebb_row::{Batch, Hash128, RowReader, Value};
 
 use crate::engine::Engine;
@@ -16,6 +16,8 @@ const NULL_KEY_SAMPLE: usize = 10;
 /// What the first pass leaves: hashes in buckets, rows that may be candidates in a file.
 pub(crate) struct ReadRows {
     pub(crate) entries: Buckets,
+    /// Rows that came by, those that were not asked for included: ordinals are below it.
+    pub(crate) ordinals: u64,
     pub(crate) staged: StagedRows,
     pub(crate) read: u64,
     pub(crate) null_keys: u64,
@@ -75,7 +77,7 @@ impl FirstPass {
             hashes: Hashes::default(),
             seen,
             only,
-            entries: Buckets::new(engine.options.spill_budget, Box::new(spill)),
+            entries: Buckets::new(Parts::ByKey, engine.options.spill_budget / 2, Box::new(spill)),
             staging: Staging::create(directory, &format!("{id}.rows"), schema, used.clone())?,
             used,
             reader: cursor_column.and_then(|at| {
@@ -117,8 +119,7 @@ impl FirstPass {
                 chosen.push(false);
                 continue;
             };
-            let [part, ..] = key.to_bytes();
-            self.entries.push(part, DiffEntry { key: *key, row: *row, ordinal, tag: 0 })?;
+            self.entries.push(DiffEntry { key: *key, row: *row, ordinal, tag: 0 })?;
             chosen.push(!self.seen.as_ref().is_some_and(|seen| seen.contains(*key, *row)));
         }
         let first = self.ordinal - u64::try_from(count).unwrap_or(0);
@@ -158,6 +159,7 @@ impl FirstPass {
     pub(crate) fn finish(self) -> Result<ReadRows, EngineError> {
         Ok(ReadRows {
             entries: self.entries,
+            ordinals: self.ordinal,
             staged: self.staging.finish()?,
             read: self.read,
             null_keys: self.null_keys,

@@ -44,16 +44,15 @@ pub(crate) fn references(value: &Value, found: &mut BTreeSet<Lookup>) {
 }
 
 /// Returns the record with ids in place of references; the first reference without an id otherwise.
-pub(crate) fn substitute(value: &Value, ids: &BTreeMap<Lookup, String>) -> Result<Value, Lookup> {
+pub(crate) fn substitute_object(object: &Object, ids: &BTreeMap<Lookup, String>) -> Result<Object, Lookup> {
+    object.iter().map(|(name, field)| Ok((Arc::clone(name), substitute(field, ids)?))).collect()
+}
+
+fn substitute(value: &Value, ids: &BTreeMap<Lookup, String>) -> Result<Value, Lookup> {
     Ok(match value {
         Value::Lookup(lookup) => Value::from(ids.get(lookup).ok_or_else(|| lookup.clone())?.clone()),
         Value::List(items) => Value::List(items.iter().map(|item| substitute(item, ids)).collect::<Result<_, _>>()?),
-        Value::Object(object) => Value::Object(
-            object
-                .iter()
-                .map(|(name, field)| Ok((Arc::clone(name), substitute(field, ids)?)))
-                .collect::<Result<Object, Lookup>>()?,
-        ),
+        Value::Object(object) => Value::Object(substitute_object(object, ids)?),
         Value::Null
         | Value::Bool(_)
         | Value::Int(_)

@@ -57,10 +57,40 @@ impl Entry {
     }
 }
 
+/// What decides an entry's part, of 256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// The top 8 bits of the key: parts in order are keys in order.
+    ByKey,
+    /// The place in a read of `total` rows: parts in order are rows in order.
+    ByOrdinal {
+        /// How many rows were read.
+        total: u64,
+    },
+}
+
+impl Parts {
+    fn of(self, entry: &Entry) -> u8 {
+        match self {
+            Self::ByKey => {
+                let [part, ..] = entry.key.to_bytes();
+                part
+            }
+            Self::ByOrdinal { total } => {
+                u8::try_from(u128::from(entry.ordinal) * 256 / u128::from(total.max(1))).unwrap_or(u8::MAX)
+            }
+        }
+    }
+}
+
 /// Entries in 256 parts, kept in memory up to a budget and spilled beyond it.
+///
+/// They stand in one flat list, so that the budget is the memory: 256 lists that grow by doubling would take twice it.
 pub struct Buckets {
-    parts: Vec<Vec<Entry>>,
-    in_memory: usize,
+    entries: Vec<Entry>,
+    by: Parts,
+    /// Where each part begins, once the entries are sorted by part.
+    starts: Option<Vec<usize>>,
     budget: usize,
     count: u64,
     spilled: bool,
@@ -76,11 +106,12 @@ impl std::fmt::Debug for Buckets {
 
 impl Buckets {
     /// Makes empty buckets that hold about `budget_bytes` in memory.
-    pub fn new(budget_bytes: usize, spill: Box<dyn Spill>) -> Self {
+    pub fn new(by: Parts, budget_bytes: usize, spill: Box<dyn Spill>) -> Self {
         Self {
-            parts: vec![Vec::new(); 256],
-            in_memory: 0,
-            budget: budget_bytes / ENTRY_BYTES,
+            entries: Vec::new(),
+            by,
+            starts: None,
+            budget: (budget_bytes / size_of::<Entry>()).max(1),
             count: 0,
             spilled: false,
             spill,
@@ -93,32 +124,37 @@ impl Buckets {
         self.count
     }
 
-    /// Adds an entry to a part.
+    /// Adds an entry. Nothing is added once a part was taken.
     ///
     /// # Errors
     /// [`SpillError`] when the budget is passed and the disk fails.
-    pub fn push(&mut self, part: u8, entry: Entry) -> Result<(), SpillError> {
-        if let Some(bucket) = self.parts.get_mut(usize::from(part)) {
-            bucket.push(entry);
-            self.in_memory += 1;
-            self.count += 1;
+    pub fn push(&mut self, entry: Entry) -> Result<(), SpillError> {
+        debug_assert!(self.starts.is_none(), "a part was taken");
+        if self.entries.len() >= self.budget {
+            self.spill_all()?;
         }
-        if self.in_memory >= self.budget { self.spill_all() } else { Ok(()) }
+        if self.entries.len() == self.entries.capacity() {
+            // Grows by half, and never past the budget.
+            let more = (self.entries.len() / 2).max(1024).min(self.budget - self.entries.len());
+            self.entries.reserve_exact(more);
+        }
+        self.entries.push(entry);
+        self.count += 1;
+        Ok(())
     }
 
     fn spill_all(&mut self) -> Result<(), SpillError> {
-        for (part, bucket) in (0_u8..=255).zip(self.parts.iter_mut()) {
-            if bucket.is_empty() {
-                continue;
-            }
+        let by = self.by;
+        self.entries.sort_by_key(|entry| by.of(entry));
+        for group in self.entries.chunk_by(|left, right| by.of(left) == by.of(right)) {
+            let Some(first) = group.first() else { continue };
             self.buffer.clear();
-            for entry in bucket.iter() {
+            for entry in group {
                 entry.write(&mut self.buffer);
             }
-            self.spill.append(part, &self.buffer)?;
-            *bucket = Vec::new();
+            self.spill.append(by.of(first), &self.buffer)?;
         }
-        self.in_memory = 0;
+        self.entries.clear();
         self.spilled = true;
         Ok(())
     }
@@ -138,9 +174,15 @@ impl Buckets {
             }
             out.extend(chunks.iter().filter_map(Entry::read));
         }
-        if let Some(bucket) = self.parts.get_mut(usize::from(part)) {
-            out.append(bucket);
-        }
+        let (entries, by) = (&mut self.entries, self.by);
+        let starts = self.starts.get_or_insert_with(|| {
+            entries.sort_by_key(|entry| by.of(entry));
+            (0..=256_u16).map(|part| entries.partition_point(|entry| u16::from(by.of(entry)) < part)).collect()
+        });
+        let (Some(start), Some(end)) = (starts.get(usize::from(part)), starts.get(usize::from(part) + 1)) else {
+            return Ok(());
+        };
+        out.extend(self.entries.get(*start..*end).unwrap_or_default());
         Ok(())
     }
 }

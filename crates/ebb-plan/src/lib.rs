@@ -14,7 +14,7 @@ mod guards;
 mod merge;
 mod seen;
 
-pub use buckets::{Buckets, Entry, Spill, SpillError};
+pub use buckets::{Buckets, Entry, Parts, Spill, SpillError};
 pub use decide::{Accepted, Decision, decide, merge_records};
 pub use fingerprint::{FingerprintError, Fingerprinter, HASH_VERSION, Hashes};
 pub use guards::{GuardCounts, Guards, Limit, Refusal};

@@ -43,7 +43,7 @@ pub struct MergeCounts {
     pub repeated: u64,
 }
 
-/// Merges the model's entries (in parts by the top 8 bits of the key) with the prior snapshot (ascending by key, each
+/// Merges the model's entries (in [`Parts::ByKey`](crate::Parts::ByKey)) with the prior snapshot (ascending by key, each
 /// key once), and reports each difference.
 ///
 /// # Errors
@@ -130,7 +130,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::buckets::Spill;
+    use crate::buckets::{Parts, Spill};
 
     #[derive(Default)]
     struct MemorySpill(BTreeMap<u8, Vec<u8>>);
@@ -155,11 +155,10 @@ mod tests {
     }
 
     fn run(model: &[(u8, u8)], snapshot: &[(u8, u8, bool)], budget: usize) -> (MergeCounts, Vec<Difference>) {
-        let mut buckets = Buckets::new(budget, Box::new(MemorySpill::default()));
+        let mut buckets = Buckets::new(Parts::ByKey, budget, Box::new(MemorySpill::default()));
         for (ordinal, (name, row)) in (0_u64..).zip(model) {
             let key = key(*name);
-            let part = key.to_bytes()[0];
-            buckets.push(part, Entry { key, row: Hash128((*row).into()), ordinal, tag: 0 }).expect("in memory");
+            buckets.push(Entry { key, row: Hash128((*row).into()), ordinal, tag: 0 }).expect("in memory");
         }
         let mut prior: Vec<Prior> = snapshot
             .iter()
