@@ -205,7 +205,8 @@ pub enum EntryChange {
         /// The entry.
         replaces: EntryId,
     },
-    /// What the destination now holds is uncertain: the entry's digest becomes zero; nothing where there is no entry.
+    /// What the destination now holds is uncertain: the entry's digest becomes zero, and its fingerprint too, so that a row
+    /// which went back to what was accepted before is sent again; nothing where there is no entry.
     Uncertain {
         /// The entry.
         replaces: Option<EntryId>,

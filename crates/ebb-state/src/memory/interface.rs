@@ -286,7 +286,7 @@ impl Store for MemoryStore {
         let dirty = std::mem::take(&mut rows.dirty);
         let mut is_changed = false;
         for hash in dirty.keys() {
-            is_changed |= rows.renumber(*hash, |entry| entry.digest = Hash128::default());
+            is_changed |= rows.renumber(*hash, |entry| (entry.seen, entry.digest) = Default::default());
         }
         rows.state.counter += u64::from(is_changed);
         let mut keys: Vec<RowKey> = dirty.into_values().collect();

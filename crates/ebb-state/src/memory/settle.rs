@@ -79,7 +79,7 @@ impl SyncRows {
                 true
             }
             EntryChange::Uncertain { replaces: Some(_) } => {
-                self.renumber(hash, |entry| entry.digest = Hash128::default());
+                self.renumber(hash, |entry| (entry.seen, entry.digest) = Default::default());
                 true
             }
             EntryChange::Reject { kind, seen, reason } => self.reject(Rejection {

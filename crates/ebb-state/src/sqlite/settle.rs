@@ -243,7 +243,8 @@ impl<'a> Group<'a> {
                     self.forget_rejection(hash, true)?
                 }
                 EntryChange::Uncertain { replaces: Some(replaces) } => {
-                    let mark = Mark { digest: Some(Hash128::default()), ..Mark::default() };
+                    let nothing = Some(Hash128::default());
+                    let mark = Mark { seen: nothing, digest: nothing, ..Mark::default() };
                     if let Some((from, to)) = self.replace(known, *replaces, hash, &mark)?
                         && let Some(sync) = known.syncs.get_mut(&self.sync)
                     {

@@ -112,7 +112,8 @@ pub(super) fn apply_dirty(
         .query_map([table], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     found.sort_unstable();
-    let mut update = connection.prepare(&format!("UPDATE entry_{table} SET id = ?2, digest = ?3 WHERE id = ?1"))?;
+    let mut update =
+        connection.prepare(&format!("UPDATE entry_{table} SET id = ?2, seen = ?3, digest = ?3 WHERE id = ?1"))?;
     for id in found {
         last += 1;
         update.execute((id, last, Hash128::default().to_bytes()))?;

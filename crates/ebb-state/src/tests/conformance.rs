@@ -182,7 +182,7 @@ fn an_entry_holds_what_was_accepted_and_gets_a_new_number_with_each_change() {
         scene.settle(vec![change("a", EntryChange::Uncertain { replaces: Some(third) })]).await;
         let fourth = scene.entry_of("a").await.unwrap();
         let uncertain = scene.store.entries(scene.sync, &[fourth]).await.unwrap().remove(0).unwrap();
-        let expected = crate::Entry { id: fourth, seen, digest: Hash128(0), live: false, ..entry };
+        let expected = crate::Entry { id: fourth, seen: Hash128(0), digest: Hash128(0), live: false, ..entry };
         assert_eq!(uncertain, expected);
         scene
             .settle(vec![change("b", EntryChange::Uncertain { replaces: None }), change("c", EntryChange::Keep)])
