@@ -308,6 +308,10 @@ fn read(path: &Path) -> Result<Vec<OpenIntent>, StateError> {
             break;
         }
         position += 1;
+        if !line.ends_with(b"\n") {
+            // Only its checksum tells whether the last line is whole.
+            line.push(b'\n');
+        }
         let Some(parsed) = parse(&line) else {
             damaged += u64::from(line.as_slice() != b"\n");
             continue;

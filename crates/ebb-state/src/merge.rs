@@ -155,3 +155,55 @@ pub(crate) fn merge(
     }
     Ok(replaced)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Merges two sets of entries through files of `chunk_entries`, and reads the result.
+    fn merged(folder: &Path, chunk_entries: usize, all: &[IndexEntry]) -> (Vec<IndexEntry>, Vec<EntryId>) {
+        let path = folder.join("out.idx");
+        let mut prior = None;
+        let mut void = Vec::new();
+        for part in all.chunks(all.len().div_ceil(2)) {
+            let mut sorter = Sorter { chunk_entries, ..Sorter::new(folder, "part") };
+            for entry in part {
+                sorter.push(*entry).unwrap();
+            }
+            let mut writer = IndexWriter::create(folder.join("out.tmp")).unwrap();
+            void.extend(merge(prior.take(), sorter, &mut writer).unwrap());
+            writer.finish(&path, SyncId(1), 0, EntryId(9)).unwrap();
+            prior = IndexReader::open(&path).unwrap();
+        }
+        let mut reader = prior.unwrap();
+        let mut out = Vec::new();
+        let mut before = usize::MAX;
+        while out.len() != before {
+            before = out.len();
+            assert!(reader.next_block(&mut out).unwrap());
+        }
+        (out, void)
+    }
+
+    #[test]
+    fn entries_spilled_to_files_merge_as_those_in_memory_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let all: Vec<IndexEntry> = (1..=9000_u64)
+            .map(|id| IndexEntry {
+                key: Hash128::of(&(id % 7000).to_be_bytes()),
+                seen: Hash128(id.into()),
+                id: EntryId(id),
+                live: id % 3 != 0,
+            })
+            .collect();
+        let (in_memory, mut void) = merged(folder.path(), 100_000, &all);
+        assert_eq!((in_memory.len(), void.len()), (7000, 2000));
+        assert!(in_memory.is_sorted_by(|one, two| one.key < two.key));
+        assert!(in_memory.iter().all(|entry| entry.id.0 > 2000), "the newest of each key");
+        let (spilled, mut spilled_void) = merged(folder.path(), 700, &all);
+        void.sort_unstable();
+        spilled_void.sort_unstable();
+        assert_eq!((spilled, spilled_void), (in_memory, void));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+}

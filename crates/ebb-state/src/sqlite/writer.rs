@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
@@ -15,6 +16,10 @@ use crate::store::{Lease, RunId, Settlement, StateError, SyncId};
 
 /// A group is closed at so many rows and calls.
 const GROUP_SIZE: usize = 8192;
+
+/// How long the rest of a group is waited for: those who were answered together come back together, and a second flush
+/// of the disk would cost more than this.
+const PATIENCE: Duration = Duration::from_micros(100);
 
 /// What the writer is asked to do.
 pub(super) enum Command {
@@ -32,6 +37,15 @@ pub(super) struct Settling {
     pub(super) settlement: Settlement,
     pub(super) time: i64,
     pub(super) answer: oneshot::Sender<Result<(), StateError>>,
+}
+
+/// Returns what waits; where more is expected, what comes soon.
+fn next_command(commands: &Receiver<Command>, is_expected: bool) -> Option<Command> {
+    match commands.try_recv() {
+        Ok(command) => Some(command),
+        Err(_) if is_expected => commands.recv_timeout(PATIENCE).ok(),
+        Err(_) => None,
+    }
 }
 
 impl Settling {
@@ -72,6 +86,7 @@ impl Writer {
     /// Works until the store is dropped.
     pub(super) fn run(mut self, commands: &Receiver<Command>) {
         let mut group = Vec::new();
+        let mut expected = 1;
         while let Ok(command) = commands.recv() {
             let mut next = Some(command);
             let mut size = 0;
@@ -81,16 +96,20 @@ impl Writer {
                         size += settling.size();
                         group.push(settling);
                         if size < GROUP_SIZE {
-                            next = commands.try_recv().ok();
+                            next = next_command(commands, group.len() < expected);
                         }
                     }
                     Command::Write(change) => {
+                        expected = group.len().max(1);
                         self.settle(&mut group);
                         change(&mut self);
                     }
                 }
             }
-            self.settle(&mut group);
+            if !group.is_empty() {
+                expected = group.len();
+                self.settle(&mut group);
+            }
         }
     }
 
