@@ -1,4 +1,5 @@
 //! One test binary.
 
+mod cli;
 mod floor_plan;
 mod tidy;
