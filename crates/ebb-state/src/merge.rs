@@ -166,7 +166,8 @@ mod tests {
         let mut prior = None;
         let mut void = Vec::new();
         for part in all.chunks(all.len().div_ceil(2)) {
-            let mut sorter = Sorter { chunk_entries, ..Sorter::new(folder, "part") };
+            let mut sorter = Sorter::new(folder, "part");
+            sorter.chunk_entries = chunk_entries;
             for entry in part {
                 sorter.push(*entry).unwrap();
             }
