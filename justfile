@@ -51,7 +51,13 @@ demo *arguments:
 
 # The numbers of the performance goals, with a private Postgres server: `just bench --help`.
 bench *arguments:
-    tests/servers.sh run -- cargo run --release -p ebb-bench -- {{ arguments }}
+    cargo build --release --locked -p ebb -p ebb-bench
+    tests/servers.sh run -- target/release/ebb-bench {{ arguments }}
+
+# The main job on real data: the jaffle shop in Postgres, TPC-H in MariaDB, a kill in the middle. Prints docs/trial.md.
+trial:
+    cargo build --release --locked
+    tests/servers.sh run -- python3 tests/trial/run.py
 
 # What CI runs.
 ci:

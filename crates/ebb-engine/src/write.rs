@@ -254,7 +254,9 @@ impl Caller {
             url: request.url.clone(),
         };
         let (id, time) = (intent.id, intent.time);
-        let durable = request.writes && request.repeat != Repeat::Repeatable;
+        // A plain append survives a killed process. Only what can be neither repeated nor checked must also survive power
+        // loss: anything else is sent again, or looked for before it is created.
+        let durable = request.writes && request.repeat == Repeat::Neither;
         if let Err(error) = self.store.intend(self.sync, &[intent], durable).await {
             self.halt(Halt::State(error.to_string()));
             return None;
