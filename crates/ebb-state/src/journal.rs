@@ -70,10 +70,13 @@ impl Journals {
             journal.intents.insert((intent.run.clone(), intent.id), line.into());
         }
         journal.flush()?;
-        if durable {
-            journal.file.sync_data().map_err(|error| storage(&journal.path, &error))?;
+        if !durable {
+            return Ok(());
         }
-        Ok(())
+        let (file, path) = (journal.file.try_clone(), journal.path.clone());
+        // Others go on appending while the disk works.
+        drop(open);
+        file.and_then(|file| file.sync_data()).map_err(|error| storage(&path, &error))
     }
 
     /// Appends closing marks, with one write for each journal.

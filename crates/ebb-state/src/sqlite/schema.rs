@@ -14,7 +14,8 @@ const APPLICATION_ID: i32 = 0x6562_6231;
 /// How long a write waits for one of another process.
 pub(super) const BUSY: Duration = Duration::from_secs(10);
 
-/// The changes from one version to the next; shipped ones never change.
+/// The changes from one version to the next; shipped ones never change. Numbers of runs are never given out twice:
+/// entries name the run that made them, also after its row was removed.
 const VERSIONS: [&str; 1] = ["
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE secret (name TEXT PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID;
@@ -33,7 +34,7 @@ const VERSIONS: [&str; 1] = ["
         counter INTEGER NOT NULL DEFAULT 0
     );
     CREATE TABLE run (
-        number INTEGER PRIMARY KEY,
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL UNIQUE,
         sync TEXT NOT NULL,
         started_at INTEGER NOT NULL,
@@ -96,8 +97,9 @@ pub(super) fn open(path: &Path) -> Result<Connection, StateError> {
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(256);
-    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    // In this order: another process may be making the tables, and marks the file in the same transaction.
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if application != APPLICATION_ID && (application != 0 || tables > 0) {
         return Err(StateError::Unusable(format!("{} is not a state file of ebb", path.display())));
     }

@@ -9,7 +9,7 @@ use ebb_row::{Clock, RowKey};
 use proptest::prelude::{Strategy, prop};
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::store::{EntryChange, EntryId, Intent, RejectionKind, RowSettlement, StateError};
+use crate::store::{EntryChange, EntryId, Intent, RejectionKind, RowSettlement, StateError, Store};
 use crate::tests::{Process, Scene, TestClock, World, accept, block_on, index, intent, reject};
 use crate::{IndexEntry, MemoryStore, SqliteStore};
 
@@ -93,6 +93,49 @@ fn state_of_a_newer_ebb_and_what_is_no_state_are_refused_unchanged() {
     fs::write(other.join("state.db"), "no database at all, but long enough to have a header of its own".repeat(20))
         .unwrap();
     assert!(matches!(open(&other), Err(StateError::Unusable(text)) if text.contains("damaged")));
+}
+
+#[test]
+fn processes_that_open_new_state_at_once_share_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".ebb");
+    let stores: Vec<Arc<SqliteStore>> = std::thread::scope(|scope| {
+        let opening: Vec<_> = (0..8).map(|_| scope.spawn(|| open(&path).unwrap())).collect();
+        opening.into_iter().map(|opening| opening.join().unwrap()).collect()
+    });
+    block_on(async {
+        let first = stores[0].installation().await.unwrap();
+        for store in &stores {
+            assert_eq!(store.installation().await.unwrap(), first);
+        }
+    });
+}
+
+#[test]
+fn a_new_run_has_no_part_in_what_a_removed_one_made() {
+    block_on(async {
+        let world = World::sqlite();
+        let process = world.open();
+        let mut scene = Scene::begin(process.store(), world.clock(), "run-1").await;
+        scene.settle(rows(0..3)).await;
+        let end = crate::ClosedRun {
+            status: "succeeded".to_owned(),
+            finished_at: world.clock().now(),
+            summary: String::new(),
+            mapping: None,
+            cursor: None,
+            read_everything: true,
+        };
+        scene.store.end_run(&scene.lease, scene.sync, &scene.run, &end).await.unwrap();
+        let later = world.clock().now() + chrono::TimeDelta::days(31);
+        assert_eq!(scene.store.remove_runs_before(later).await.unwrap(), 1);
+        scene.next_run("run-2").await;
+        assert!(scene.store.history(scene.sync, &scene.run, 0, 0).await.unwrap().is_empty());
+        let before = scene.store.find_sync("accounts").await.unwrap().unwrap().counter;
+        scene.settle(rows(3..4)).await;
+        assert_eq!(scene.store.history(scene.sync, &scene.run, 0, 0).await.unwrap().len(), 1);
+        assert_eq!(scene.store.find_sync("accounts").await.unwrap().unwrap().counter, before + 1);
+    });
 }
 
 #[test]
