@@ -189,7 +189,7 @@ impl Caller {
             let mut tries = Tries::default();
             step = loop {
                 let Some(attempt) = self.attempt(&request, keys, &mut tries, made).await else {
-                    return Driven::Halted { applied };
+                    return Driven::Halted { applied: applied || tries.maybe_applied };
                 };
                 let line = Line { caller: self, request: &request, attempt: &attempt, keys };
                 match self.judge(&line, &mut tries, made).await {
@@ -219,7 +219,9 @@ impl Caller {
                         return Driven::GaveUp { reason, applied: applied || maybe };
                     }
                     Next::Unrepeatable(reason) => return Driven::Unrepeatable(reason),
-                    Next::Halt { applied: maybe } => return Driven::Halted { applied: applied || maybe },
+                    Next::Halt { applied: maybe } => {
+                        return Driven::Halted { applied: applied || maybe || tries.maybe_applied };
+                    }
                 }
             };
         }
