@@ -66,8 +66,8 @@ fn ebb() -> &'static Path {
         if profile.ends_with("release") {
             build.arg("--release");
         }
-        let built = build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).status().expect("cargo runs");
-        assert!(built.success(), "the program does not build");
+        let status = build.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).status().expect("cargo runs");
+        assert!(status.success(), "the program does not build");
         profile.join("ebb")
     })
 }
@@ -116,7 +116,7 @@ impl StandIn {
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("piped")).read_line(&mut line).expect("it says where it listens");
         let said: Value = serde_json::from_str(&line).expect("JSON");
-        Self { process, url: said["rest_url"].as_str().expect("a URL").to_owned() }
+        Self { process, url: said.get("rest_url").and_then(Value::as_str).expect("a URL").to_owned() }
     }
 
     /// Returns the answer of one of the stand-in's own endpoints.

@@ -14,6 +14,7 @@ mod exit;
 mod job;
 mod logging;
 mod output;
+mod retention;
 mod signals;
 mod workspace;
 

@@ -15,6 +15,7 @@ use crate::job::{self, Purpose};
 use crate::output::progress::Bar;
 use crate::output::run::{Ended, next_steps, write_json, write_table, write_text};
 use crate::output::{Out, call};
+use crate::retention::remove_old_logs;
 use crate::workspace::{Workspace, exit_of, git_commit};
 
 /// Which rows, and what may pass this once.
@@ -229,6 +230,7 @@ pub(crate) async fn run_syncs(
     if let Some(signal) = context.stop.exit() {
         exit = exit.worst(signal);
     }
+    remove_old_logs(&workspace.state_directory(), workspace.project.logs_keep(), workspace.clock.now());
     Ok((ended, exit))
 }
 
