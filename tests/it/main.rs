@@ -2,4 +2,6 @@
 
 mod cli;
 mod floor_plan;
+#[cfg(test)]
+mod simulation;
 mod tidy;

@@ -63,6 +63,22 @@ impl Service {
         Self { settings, windows: Default::default(), tables: BTreeMap::new(), messages: BTreeSet::new(), made: 0 }
     }
 
+    /// Knows a record from before.
+    pub fn plant(&mut self, created_at: DateTime<Utc>, object: &str, key: &str, content: &Content) {
+        self.merge(created_at, object, key, content);
+    }
+
+    /// Refuses this key from now on.
+    pub fn refuse(&mut self, key: &str) {
+        self.settings.refused_keys.insert(key.to_owned());
+    }
+
+    /// Allows so many requests a minute of the first budget.
+    pub fn limit_to(&mut self, per_minute: usize) {
+        let [rest, _] = &mut self.settings.per_minute;
+        *rest = per_minute;
+    }
+
     /// Refuses no key any more.
     pub fn refuse_no_keys(&mut self) {
         self.settings.refused_keys.clear();
@@ -129,7 +145,8 @@ impl Service {
         format!("00000000-0000-4000-8000-{:012x}", self.made)
     }
 
-    fn items(&self, request: &Request) -> Vec<Item> {
+    /// Returns the records that a request carries; of a read, the one that is asked for.
+    pub fn items(&self, request: &Request) -> Vec<Item> {
         if analytics::is_batch(request) { analytics::items(request) } else { self.rest_items(request) }
     }
 
