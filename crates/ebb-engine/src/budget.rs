@@ -53,6 +53,8 @@ struct Learned {
     /// The limit that headers state, when it is lower than ours.
     stated_limit: Option<u32>,
     last_remaining: Option<(u64, Duration)>,
+    /// The limit counts a window, since a reset was ever further off than a bucket's next unit.
+    is_window: bool,
     drops: f64,
     writes: u32,
     failures: u32,
@@ -84,6 +86,7 @@ impl BudgetGate {
             write_cost: 1,
             stated_limit: None,
             last_remaining: None,
+            is_window: false,
             drops: 0.0,
             writes: 0,
             failures: 0,
@@ -203,14 +206,23 @@ impl BudgetGate {
     }
 
     /// Learns a write's cost from how fast the remaining units fall; it only ever rises, so a mistake costs speed, not a
-    /// 429. A reset of a second or two tells of a bucket that refills evenly, a longer one of a window.
+    /// 429. Resets of a second or two tell of a bucket that refills evenly, a longer one of a window; since a window ends
+    /// with such resets too, what was learned from them before is forgotten then.
     fn learn_cost(&self, learned: &mut Learned, (remaining, reset): (u64, u64), now: Duration, writes: bool) {
-        if let Some((before, then)) = learned.last_remaining
+        if reset > 2 && !learned.is_window {
+            learned.is_window = true;
+            learned.write_cost = 1;
+            learned.drops = 0.0;
+            learned.writes = 0;
+        } else if let Some((before, then)) = learned.last_remaining
             && writes
         {
             let fall = i64::try_from(before).unwrap_or(0) - i64::try_from(remaining).unwrap_or(0);
-            let refill =
-                if reset <= 2 { f64::from(self.limit) / 60.0 * now.saturating_sub(then).as_secs_f64() } else { 0.0 };
+            let refill = if learned.is_window {
+                0.0
+            } else {
+                f64::from(self.limit) / 60.0 * now.saturating_sub(then).as_secs_f64()
+            };
             learned.drops += f64::from(i32::try_from(fall).unwrap_or(0)) + refill;
             learned.writes += 1;
         }
