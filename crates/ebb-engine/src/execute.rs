@@ -351,6 +351,7 @@ impl Run {
 
     /// Settles a finished write, then counts its rows.
     async fn conclude(&self, group: Vec<Operation>, outcomes: Vec<Outcome>, made: Made) {
+        let sent = made.sent;
         let mut settlement = Settlement { calls: made.calls, intents: made.intents, ..Settlement::default() };
         let repeatable = made.last_repeat != Some(ebb_destination::Repeat::Neither);
         let mut fates = RunCounts::default();
@@ -382,8 +383,8 @@ impl Run {
                 }
             }
             Err(error) => {
-                // What was sent is not confirmed: whoever comes next sends it again.
-                let marked = self.caller.store.mark_dirty(self.caller.sync, &keys).await;
+                // What was sent is not confirmed: whoever comes next sends it again. What was not is as it was.
+                let marked = if sent { self.caller.store.mark_dirty(self.caller.sync, &keys).await } else { Ok(()) };
                 self.state_failed(&error);
                 if let Err(error) = marked {
                     tracing::error!(%error, "late confirms could not be marked for sending again");

@@ -85,6 +85,8 @@ pub(crate) enum Driven<T> {
 pub(crate) struct Made {
     pub(crate) calls: Vec<CallEntry>,
     pub(crate) intents: Vec<u64>,
+    /// Whether any request left.
+    pub(crate) sent: bool,
     /// The last request that was answered, so that an unknown outcome is judged by its kind.
     pub(crate) last_repeat: Option<Repeat>,
 }
@@ -264,6 +266,12 @@ impl Caller {
             return None;
         }
         made.intents.push(id);
+        // Writing the intent may have taken long, or the process stood still.
+        if !self.keeper.allows(self.request_timeout) {
+            self.halt(Halt::LeaseLost);
+            return None;
+        }
+        made.sent = true;
         let sent = self.clock.elapsed();
         let result = self.transport.send(request, self.request_timeout).await;
         self.calls.fetch_add(1, Ordering::Relaxed);
