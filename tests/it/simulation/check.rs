@@ -10,7 +10,7 @@ use ebb_state::{RunFilter, Store as _};
 use ebb_testkit::{Content, Exchange, Item};
 use serde_json::Value;
 
-use crate::simulation::job::Kind;
+use crate::simulation::job::{Kind, REQUEST_TIMEOUT};
 use crate::simulation::world::World;
 
 /// Checks everything at the end of a seed; `last` is the report of the last run.
@@ -200,6 +200,8 @@ fn in_flight(exchanges: &[Exchange]) -> Vec<String> {
     let mut faults = Vec::new();
     for exchange in exchanges {
         let end = exchange.ended_at.or(exchange.arrived_at).unwrap_or(exchange.sent_at);
+        // A sender that stands still has its answer, or none, all the same.
+        let end = end.min(exchange.sent_at + TimeDelta::from_std(REQUEST_TIMEOUT).expect("it is short"));
         for item in &exchange.items {
             let busy = until.entry(&item.key).or_insert(end);
             if *busy > exchange.sent_at && *busy != end {

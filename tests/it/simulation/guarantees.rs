@@ -10,7 +10,7 @@ use crate::simulation::check::{check_all, resends};
 use crate::simulation::job::{Kind, REQUEST_TIMEOUT, job};
 use crate::simulation::process::{Action, Call};
 use crate::simulation::source::SourceFault;
-use crate::simulation::world::{End, Setting, Weather, World, in_virtual_time};
+use crate::simulation::world::{End, PAUSE, Setting, Weather, World, in_virtual_time};
 
 fn world(kind: Kind, rows: u64) -> World {
     World::new(Setting { rows, ..Setting::small(kind) }, Random::new(11))
@@ -28,6 +28,7 @@ async fn run(world: &mut World) -> RunReport {
 async fn finish(mut world: World) {
     let last = world.settle_down().await;
     check_all(&mut world, last.as_ref()).await;
+    world.tell_exchanges();
     assert!(world.faults.is_empty(), "{}\n--\n{}", world.faults.join("\n"), world.history.join("\n"));
 }
 
@@ -108,22 +109,23 @@ fn g2_a_row_that_changed_unheard_and_changed_back_is_sent_again() {
     }
 }
 
-/// As before, but the run is stopped between the try without an answer and the next.
+/// As before, but the run ends between the try without an answer and the next: by a signal, or since its lease ran out.
 #[test]
-fn g2_a_stop_between_two_tries_does_not_forget_that_the_first_may_be_applied() {
-    in_virtual_time(async {
-        let mut world = world(Kind::Accounts, 3);
-        run(&mut world).await;
-        world.model.rows[1].seats += 7;
-        world.set_faults(FaultPlan::only(Random::new(1), FaultKind::ResetAfter, 1000));
-        let stop = Call { what: "sending", when: "after", skipped: 0, action: Action::Stop };
-        let end = world.run_until(stop).await.report();
-        assert_eq!((end.status, end.counts.pending), (RunStatus::Interrupted, 1));
-        world.model.rows[1].seats -= 7;
-        world.calm();
-        assert_eq!(run(&mut world).await.counts.accepted, 1);
-        finish(world).await;
-    });
+fn g2_an_end_between_two_tries_does_not_forget_that_the_first_may_be_applied() {
+    for action in [Action::Stop, Action::Freeze(40)] {
+        in_virtual_time(async {
+            let mut world = world(Kind::Accounts, 3);
+            run(&mut world).await;
+            world.model.rows[1].seats += 7;
+            world.set_faults(FaultPlan::only(Random::new(1), FaultKind::ResetAfter, 1000));
+            let report = world.run_until(Call { what: "sending", when: "after", skipped: 0, action }).await.report();
+            assert_eq!((report.status, report.counts.pending), (RunStatus::Interrupted, 1));
+            world.model.rows[1].seats -= 7;
+            world.calm();
+            assert_eq!(run(&mut world).await.counts.accepted, 1);
+            finish(world).await;
+        });
+    }
 }
 
 #[test]
@@ -185,11 +187,11 @@ fn g5_alone_on_a_key_no_request_is_throttled_and_the_rate_is_used() {
             let limits = world.setting.bounds.clone();
             world.wire.lock().service.limit_to(usize::try_from(per_minute).expect("small"));
             world.job = job("simulated", Kind::Accounts, &world.source, &limits);
-            let before = world.clock.elapsed();
+            let before = world.clock.elapsed() + PAUSE;
             run(&mut world).await;
-            let took = (world.clock.elapsed() - before).as_secs_f64();
+            let took = world.clock.elapsed().saturating_sub(before).as_secs_f64();
             let rate = f64::from(u32::try_from(sent(&world).len()).expect("few")) / took * 60.0;
-            assert!(rate > f64::from(per_minute) * 0.9, "{rate} of {per_minute} a minute");
+            assert!(rate > f64::from(per_minute) * 0.95, "{rate} of {per_minute} a minute");
             finish(world).await;
         });
     }
@@ -265,8 +267,8 @@ fn g7_a_read_that_fails_sends_nothing_and_changes_nothing() {
             }
             let (before, entries) = (sent(&world).len(), entries(&world).await);
             let end = world.run(&Weather { source: fault, ..Weather::fine() }).await;
-            let failed = matches!(end, End::Finished(Err(EngineError::Source { .. } | EngineError::Project { .. })));
-            assert!(failed, "{fault:?}: {end:?}");
+            let error = end.error();
+            assert!(matches!(error, EngineError::Source { .. } | EngineError::Project { .. }), "{fault:?}: {error}");
             assert_eq!((sent(&world).len(), self::entries(&world).await), (before, entries));
             finish(world).await;
         });
@@ -303,8 +305,8 @@ fn g7_another_destination_under_the_same_name_is_refused() {
         run(&mut world).await;
         let before = sent(&world).len();
         world.job = job("simulated", Kind::Organizations, &world.source, &world.setting.bounds);
-        let end = world.run(&Weather::fine()).await;
-        assert!(matches!(end, End::Finished(Err(EngineError::Refused { .. }))), "{end:?}");
+        let error = world.run(&Weather::fine()).await.error();
+        assert!(matches!(error, EngineError::Refused { .. }), "{error}");
         assert_eq!(sent(&world).len(), before);
         world.job = job("simulated", Kind::Accounts, &world.source, &world.setting.bounds);
         finish(world).await;
@@ -349,7 +351,8 @@ fn g13_a_worker_that_lost_its_lease_confirms_nothing_and_its_successor_sends_it_
         let (old, new) = (world.start(), world.start());
         // It stands still with an answer in its hands, for longer than its lease lasts.
         old.process.plan_at(Call { what: "sending", when: "after", skipped: 2, action: Action::Freeze(120) });
-        world.interruptions += 1;
+        // What was in flight is sent by the successor, and once more for the mark of the one that woke up.
+        world.interruptions += 2;
         let late = async {
             tokio::time::sleep(Duration::from_secs(5)).await;
             world.run_in(&new).await.expect("the successor runs")

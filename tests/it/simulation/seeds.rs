@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ebb_testkit::{Exchange, FaultPlan, Random};
+use ebb_testkit::{FaultPlan, Random};
 
 use crate::simulation::check::check_all;
 use crate::simulation::job::{Bounds, Kind};
@@ -11,7 +11,7 @@ use crate::simulation::source::SourceFault;
 use crate::simulation::world::{Setting, Weather, World, in_virtual_time};
 
 /// Seeds that a push runs.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 300;
 
 fn drawn_setting(random: &mut Random) -> Setting {
     let kind = Kind::ALL[random.position(Kind::ALL.len()).unwrap()];
@@ -101,27 +101,9 @@ async fn live(seed: u64) -> (Vec<String>, Vec<String>, u64) {
     let last = world.settle_down().await;
     check_all(&mut world, last.as_ref()).await;
     if number("EBB_SIM_SEED").is_some() {
-        world.history.extend(world.wire.lock().exchanges.iter().map(describe_exchange));
+        world.tell_exchanges();
     }
     (world.faults, world.history, world.steps)
-}
-
-/// One request for people: when, what, what happened to it, how it ended.
-fn describe_exchange(exchange: &Exchange) -> String {
-    let request = &exchange.request;
-    let keys: Vec<_> = exchange.items.iter().map(|item| item.key.as_str()).collect();
-    let content: Vec<_> = exchange.items.iter().take(2).map(|item| format!("{:?}", item.content)).collect();
-    format!(
-        "{} process {} {} {keys:?} {:?}: {}, answer {:?} at {:?}; {}",
-        exchange.sent_at.format("%H:%M:%S%.3f"),
-        exchange.process,
-        request.operation,
-        exchange.fault.kind,
-        if exchange.applied { "applied" } else { "not applied" },
-        exchange.reply.as_ref().map(|reply| reply.status),
-        exchange.ended_at.map(|time| time.format("%H:%M:%S%.3f").to_string()),
-        content.join(" "),
-    )
 }
 
 /// Prints the seed when a panic ends it.

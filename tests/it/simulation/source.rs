@@ -57,7 +57,12 @@ impl SimSource {
         match fault {
             SourceFault::Vanished => columns.retain(|column| column.name != "seats"),
             SourceFault::Flipped => columns[3].kind = ColumnType::Text,
-            _ => {}
+            SourceFault::None
+            | SourceFault::Away
+            | SourceFault::Cut(_)
+            | SourceFault::Hang(_)
+            | SourceFault::FlippedMidway
+            | SourceFault::Empty => {}
         }
         columns
     }
@@ -104,7 +109,12 @@ impl Reader for SimReader {
         tokio::time::sleep(Duration::from_millis(5)).await;
         let last = match self.fault {
             SourceFault::Cut(rows) | SourceFault::Hang(rows) => rows.min(self.rows.len()),
-            _ => self.rows.len(),
+            SourceFault::None
+            | SourceFault::Away
+            | SourceFault::Vanished
+            | SourceFault::Flipped
+            | SourceFault::FlippedMidway
+            | SourceFault::Empty => self.rows.len(),
         };
         let end = (self.at + self.batch_rows).min(last);
         let rows = &self.rows[self.at..end];
@@ -120,7 +130,12 @@ impl Reader for SimReader {
                 tokio::time::sleep(self.timeout).await;
                 Err(SourceError::Timeout { seconds: self.timeout.as_secs() })
             }
-            _ => Ok(None),
+            SourceFault::None
+            | SourceFault::Away
+            | SourceFault::Vanished
+            | SourceFault::Flipped
+            | SourceFault::FlippedMidway
+            | SourceFault::Empty => Ok(None),
         }
     }
 }

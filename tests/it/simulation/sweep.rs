@@ -6,7 +6,7 @@ use ebb_testkit::Random;
 use crate::simulation::check::check_all;
 use crate::simulation::job::Kind;
 use crate::simulation::process::Action;
-use crate::simulation::world::{End, Setting, Weather, World, in_virtual_time};
+use crate::simulation::world::{Setting, Weather, World, in_virtual_time};
 
 /// One disturbance at one step of the second run of a small world; `false` when the run had fewer steps.
 async fn disturb(kind: Kind, action: Action, step: u64, again: bool) -> (bool, Vec<String>, Vec<String>) {
@@ -28,7 +28,7 @@ async fn disturb(kind: Kind, action: Action, step: u64, again: bool) -> (bool, V
         drop(world.run(&Weather::with(step, action)).await);
     }
     if !reached {
-        assert!(matches!(end, End::Finished(Ok(_))), "an undisturbed run succeeds");
+        drop(end.report());
     }
     let last = world.settle_down().await;
     check_all(&mut world, last.as_ref()).await;

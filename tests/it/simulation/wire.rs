@@ -115,10 +115,10 @@ impl Wire {
             exchange.is_over_limit = received.is_over_limit;
             received.reply
         };
-        match fault.kind {
-            FaultKind::TimeoutAfter => {}
-            FaultKind::ResetAfter => drop(answer.send(reset())),
-            _ => drop(answer.send(Ok(reply))),
+        if fault.kind == FaultKind::ResetAfter {
+            drop(answer.send(reset()));
+        } else if fault.kind != FaultKind::TimeoutAfter {
+            drop(answer.send(Ok(reply)));
         }
     }
 

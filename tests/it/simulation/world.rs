@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use ebb_engine::{Engine, EngineError, EngineOptions, RunReport, RunRequest, RunStatus, Scope, Silent, SyncJob};
 use ebb_row::Clock;
 use ebb_state::{MemoryStore, Store};
-use ebb_testkit::{Content, FaultPlan, Model, Random, Service, ServiceSettings, VirtualClock};
+use ebb_testkit::{Content, Exchange, FaultPlan, Model, Random, Service, ServiceSettings, VirtualClock};
 
 use crate::simulation::job::{Bounds, Kind, job};
 use crate::simulation::process::{Action, Call, Process, SimStore, SimTransport};
@@ -18,6 +18,9 @@ use crate::simulation::wire::Wire;
 
 /// A run that takes longer is stuck.
 const LONGEST_RUN: Duration = Duration::from_hours(12);
+
+/// Before each run: the destination tells creations from updates by the second (see docs/reliability.md).
+pub(super) const PAUSE: Duration = Duration::from_secs(5);
 
 /// How a world begins.
 #[derive(Clone, Debug)]
@@ -65,15 +68,30 @@ impl Weather {
 #[derive(Debug)]
 pub(super) enum End {
     Crashed,
-    Finished(Result<RunReport, EngineError>),
+    Finished(Box<Result<RunReport, EngineError>>),
 }
 
 impl End {
+    /// Returns why a run could not be done.
+    pub(super) fn error(self) -> EngineError {
+        match self {
+            Self::Finished(result) => result.expect_err("the run cannot be done"),
+            Self::Crashed => panic!("the process crashed"),
+        }
+    }
+
+    /// Returns the report, if the run made one.
+    fn made(self) -> Option<RunReport> {
+        match self {
+            Self::Finished(result) => result.ok(),
+            Self::Crashed => None,
+        }
+    }
+
     /// Returns the report of a run that made one.
     pub(super) fn report(self) -> RunReport {
         match self {
-            Self::Finished(Ok(report)) => report,
-            Self::Finished(Err(error)) => panic!("the run failed: {error:?}"),
+            Self::Finished(result) => result.expect("the run can be done"),
             Self::Crashed => panic!("the process crashed"),
         }
     }
@@ -167,7 +185,7 @@ impl World {
         let store = Arc::new(SimStore { process: Arc::clone(&process), inner: Arc::clone(&handle) });
         let engine = Engine::new(EngineOptions {
             store,
-            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            clock: self.clock.clone(),
             transport: Arc::new(SimTransport { process: Arc::clone(&process), wire: Arc::clone(&self.wire) }),
             work_directory: self.directory.clone(),
             spill_budget: self.setting.spill_budget,
@@ -215,17 +233,15 @@ impl World {
         let steps_before = alive.process.steps();
         let started = self.clock.elapsed();
         let request = Self::request(weather);
-        // A destination tells creations from updates by the second; see docs/reliability.md.
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::time::sleep(PAUSE).await;
         let end = {
             let run = Box::pin(alive.engine.run(&self.job, &request, &Silent));
             tokio::select! {
                 biased;
                 _ = alive.process.death() => End::Crashed,
-                result = tokio::time::timeout(LONGEST_RUN, run) => match result {
-                    Ok(result) => End::Finished(result),
-                    Err(_) => panic!("a run is stuck"),
-                },
+                result = tokio::time::timeout(LONGEST_RUN, run) => {
+                    End::Finished(Box::new(result.expect("a run is not stuck")))
+                }
             }
         };
         self.runs += 1;
@@ -267,7 +283,7 @@ impl World {
     /// What holds of every run by itself: the sum, and that one which could not be done sent nothing.
     fn check_end(&mut self, end: &End, sent: usize) {
         let End::Finished(result) = end else { return };
-        match result {
+        match &**result {
             Ok(report) => {
                 let counts = report.counts;
                 if !counts.holds() {
@@ -308,23 +324,22 @@ impl World {
         self.calm();
         let weather = Weather { override_guards: vec!["removed".into(), "empty".into()], ..Weather::fine() };
         for _ in 0..3 {
-            match self.run(&weather).await {
-                End::Finished(Ok(report)) if is_quiet(&report) => {
-                    let end = self.run(&weather).await;
-                    if let End::Finished(Ok(last)) = end {
-                        if last.counts.accepted > 0 || !is_quiet(&last) {
-                            self.faults.push(format!("G1: a run after a quiet one still wrote: {:?}", last.counts));
-                        }
-                        return Some(last);
-                    }
-                    self.faults.push(format!("liveness: a run after a quiet one failed: {}", describe(&end)));
-                    return None;
-                }
-                End::Finished(_) | End::Crashed => {}
+            if self.run(&weather).await.made().is_none_or(|report| !is_quiet(&report)) {
+                continue;
             }
+            let last = self.run(&weather).await.made();
+            if last.as_ref().is_none_or(|last| last.counts.accepted > 0 || !is_quiet(last)) {
+                self.faults.push("G1: a run after a quiet one still had something to do".to_owned());
+            }
+            return last;
         }
         self.faults.push("liveness: without faults, three runs did not settle everything".to_owned());
         None
+    }
+
+    /// Adds every request to the history.
+    pub(super) fn tell_exchanges(&mut self) {
+        self.history.extend(self.wire.lock().exchanges.iter().map(describe_exchange));
     }
 
     /// Returns the sync as the store knows it.
@@ -353,7 +368,11 @@ fn is_quiet(report: &RunReport) -> bool {
 pub(super) fn describe(end: &End) -> String {
     match end {
         End::Crashed => "crashed".to_owned(),
-        End::Finished(Ok(report)) => {
+        End::Finished(result) => {
+            let report = match &**result {
+                Ok(report) => report,
+                Err(error) => return format!("error: {error}"),
+            };
             let counts = &report.counts;
             format!(
                 "{}: read {} = {} unchanged + {} accepted + {} rejected + {} skipped + {} pending; {}",
@@ -367,8 +386,25 @@ pub(super) fn describe(end: &End) -> String {
                 report.messages.join("; "),
             )
         }
-        End::Finished(Err(error)) => format!("error: {error}"),
     }
+}
+
+/// One request for people: when, what, what happened to it, how it ended.
+fn describe_exchange(exchange: &Exchange) -> String {
+    let request = &exchange.request;
+    let keys: Vec<_> = exchange.items.iter().map(|item| item.key.as_str()).collect();
+    let content: Vec<_> = exchange.items.iter().take(2).map(|item| format!("{:?}", item.content)).collect();
+    format!(
+        "{} process {} {} {keys:?} {:?}: {}, answer {:?} at {:?}; {}",
+        exchange.sent_at.format("%H:%M:%S%.3f"),
+        exchange.process,
+        request.operation,
+        exchange.fault.kind,
+        if exchange.applied { "applied" } else { "not applied" },
+        exchange.reply.as_ref().map(|reply| reply.status),
+        exchange.ended_at.map(|time| time.format("%H:%M:%S%.3f").to_string()),
+        content.join(" "),
+    )
 }
 
 /// Working files live in memory where the system offers that.
