@@ -179,9 +179,10 @@ fn g4_a_dead_holders_lease_runs_out_and_its_last_request_is_waited_for() {
 
 #[test]
 fn g5_alone_on_a_key_no_request_is_throttled_and_the_rate_is_used() {
-    for per_minute in [60, 1000] {
+    for (per_minute, way_ms) in [(60, 20), (60, 1000), (1000, 20), (1000, 500)] {
         in_virtual_time(async {
-            let mut world = world(Kind::Accounts, u64::from(per_minute) * 3);
+            let mut world = world(Kind::Accounts, u64::from(per_minute) * 2);
+            world.set_faults(FaultPlan::calm(Random::new(2)).with_ways(way_ms));
             world.setting.bounds.concurrency = 32;
             world.setting.bounds.per_minute = per_minute;
             let limits = world.setting.bounds.clone();
@@ -191,7 +192,7 @@ fn g5_alone_on_a_key_no_request_is_throttled_and_the_rate_is_used() {
             run(&mut world).await;
             let took = world.clock.elapsed().saturating_sub(before).as_secs_f64();
             let rate = f64::from(u32::try_from(sent(&world).len()).expect("few")) / took * 60.0;
-            assert!(rate > f64::from(per_minute) * 0.95, "{rate} of {per_minute} a minute");
+            assert!(rate > f64::from(per_minute) * 0.93, "{rate} of {per_minute} a minute");
             finish(world).await;
         });
     }

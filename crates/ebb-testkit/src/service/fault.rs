@@ -190,6 +190,13 @@ impl FaultPlan {
         Self { random, kinds: Vec::new(), longest_ms: 20 }
     }
 
+    /// The same, with ways of up to so many milliseconds.
+    #[must_use]
+    pub fn with_ways(mut self, longest_ms: u64) -> Self {
+        self.longest_ms = longest_ms;
+        self
+    }
+
     /// Some kinds of faults, as the seed has it: none at all, or up to five kinds, rare or frequent.
     pub fn drawn(mut random: Random) -> Self {
         let mut kinds: Vec<(FaultKind, u64)> = Vec::new();
@@ -200,7 +207,7 @@ impl FaultPlan {
                 kinds.push((*kind, random.between(5, most)));
             }
         }
-        let longest_ms = if random.chance(20) { 2000 } else { 200 };
+        let longest_ms = if random.chance(20) { 600 } else { 200 };
         Self { random, kinds, longest_ms }
     }
 
