@@ -59,8 +59,6 @@ pub struct Sync {
 pub enum OnRemoved {
     /// Nothing.
     Ignore,
-    /// The record is deleted.
-    Delete,
 }
 
 /// What the first run of a sync does.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use ebb_destination::{Api, ObjectSpec, Spec, WritePlan};
+use ebb_destination::{ObjectSpec, Spec, WritePlan};
 use ebb_mapping::{Mapping, MappingFault, MappingSettings, Node, NodeKind, Target};
 use ebb_plan::Guards;
 use ebb_row::{Column, ColumnType, Nulls, SyncMode};
@@ -90,7 +90,7 @@ impl Reader<'_> {
         let after = self.after(&node, name);
         let object = spec.and_then(|spec| self.object(&node, spec));
         let mapping = object.as_ref().and_then(|object| self.mapping(&node, object));
-        let on_removed = self.on_removed(&node, object.as_ref());
+        let on_removed = self.on_removed(&node);
         self.not_yet(&node);
         let schedule = self.schedule(&node);
         let (object, mapping) = (object?, mapping?);
@@ -326,7 +326,7 @@ impl Reader<'_> {
         }
     }
 
-    fn on_removed(&mut self, node: &Node, object: Option<&Object>) -> OnRemoved {
+    fn on_removed(&mut self, node: &Node) -> OnRemoved {
         let Some(value) = child(node, "on_removed") else { return OnRemoved::Ignore };
         let action = match &value.kind {
             NodeKind::Map(_) => {
@@ -343,17 +343,8 @@ impl Reader<'_> {
         };
         let Some(action) = action else { return OnRemoved::Ignore };
         match text_of(action) {
-            Some("delete") => {
-                if let Some(object) = object
-                    && object.spec.api == Api::Analytics
-                {
-                    let message = format!("`{}` cannot be deleted by the analytics API", object.spec.name);
-                    self.fault(action.at, message, Some("write `on_removed: ignore`".to_owned()));
-                }
-                OnRemoved::Delete
-            }
-            Some(word @ ("unlink" | "unset")) => {
-                let hint = Some("available: `ignore` and `delete`".to_owned());
+            Some(word @ ("delete" | "unlink" | "unset")) => {
+                let hint = Some("available: `ignore`, which sends nothing for rows that leave the model".to_owned());
                 self.fault(action.at, format!("`on_removed: {word}` comes with a later version of ebb"), hint);
                 OnRemoved::Ignore
             }

@@ -39,13 +39,13 @@ fn a_sync_is_read_with_everything_said() {
                     sources: { w: { type: mariadb, url: mysql://h/d, statement_timeout: 1m } }\n\
                     destinations: { v: { type: vitally, subdomain: acme, concurrency: 4, timeout: 5s, redact: [a, traits.email] } }\n";
     let sync = "model: accounts\ndestination: v\nobject: account\napi: rest\nmode: insert\nmatch: { externalId: account_id }\n\
-                fields: { name: name }\non_removed: delete\nnulls: omit\nfirst_run: adopt\n\
+                fields: { name: name }\non_removed: ignore\nnulls: omit\nfirst_run: adopt\n\
                 guards: { removed: 5, added: 10%, empty: false }\nrejected: { tries: 3 }\n\
                 schedule: { cron: \"*/15 * * * *\", timezone: Europe/Berlin }\n";
     let project = load_files(&[("ebb.yaml", settings), ("syncs/accounts.yaml", sync)])
         .unwrap_or_else(|faults| panic!("{faults}"));
     let sync = project.sync("accounts").expect("a sync");
-    assert_eq!((sync.mode, sync.on_removed, sync.first_run), (SyncMode::Insert, OnRemoved::Delete, FirstRun::Adopt));
+    assert_eq!((sync.mode, sync.on_removed, sync.first_run), (SyncMode::Insert, OnRemoved::Ignore, FirstRun::Adopt));
     let guards =
         Guards { removed: Some(Limit::Count(5)), added: Some(Limit::Percent(10)), empty: false, ..Guards::default() };
     assert_eq!((sync.guards.clone(), sync.rejected_tries), (guards, 3));
