@@ -165,6 +165,7 @@ impl From<EngineError> for Failure {
             EngineError::State(_)
             | EngineError::Storage(_)
             | EngineError::Busy { .. }
+            | EngineError::Stopped { .. }
             | EngineError::Credentials { .. }
             | EngineError::Sum { .. } => Exit::Failed,
         };

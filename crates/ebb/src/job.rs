@@ -5,7 +5,8 @@ use std::sync::Arc;
 use ebb_destination::Destination;
 use ebb_destination::vitally::Vitally;
 use ebb_engine::{OnRemoved, SyncJob};
-use ebb_project::{DestinationKind, DestinationSettings, FirstRun, Sync};
+use ebb_project::{DestinationKind, DestinationSettings, FirstRun, Model, Sync};
+use ebb_row::Hash128;
 use ebb_state::Store;
 
 use crate::exit::Failure;
@@ -47,6 +48,7 @@ pub(crate) async fn build(
     if let (Purpose::Run, Some(missing)) = (purpose, missing) {
         return Err(Failure::usage(format!("destination `{}`: {missing}", settings.name)));
     }
+    let config = config_digest(model, sync, &*destination);
     Ok(SyncJob {
         name: sync.name.clone(),
         source: workspace.source_of(model)?,
@@ -58,12 +60,14 @@ pub(crate) async fn build(
         write: sync.write_plan(),
         mapping: sync.mapping.clone(),
         guards: sync.guards.clone(),
-        on_removed: on_removed(sync)?,
+        on_removed: match sync.on_removed {
+            ebb_project::OnRemoved::Ignore => OnRemoved::Ignore,
+        },
         adopt_first: sync.first_run == FirstRun::Adopt,
         rejected_tries: sync.rejected_tries,
         concurrency: sync.concurrency.unwrap_or(settings.concurrency),
         request_timeout: settings.request_timeout,
-        config: project.digest(),
+        config,
         project: project.project_id().map(|id| id.to_string()),
         redact: settings.redact.iter().chain(&sync.redact).cloned().collect(),
         body_cap: project.body_cap(),
@@ -71,14 +75,23 @@ pub(crate) async fn build(
     })
 }
 
-fn on_removed(sync: &Sync) -> Result<OnRemoved, Failure> {
-    match sync.on_removed {
-        ebb_project::OnRemoved::Ignore => Ok(OnRemoved::Ignore),
-        ebb_project::OnRemoved::Delete => {
-            let message = format!("sync `{}`: `on_removed: delete` comes with a later version of ebb", sync.name);
-            Err(Failure::usage(message).hint("`on_removed: ignore` sends nothing for rows that leave the model"))
-        }
-    }
+/// Digest of all that decides what a sync sends: its model, its mapping, how and where it writes, what refuses it. Other
+/// files of the project do not count, so editing them leaves a saved plan as it is.
+fn config_digest(model: &Model, sync: &Sync, destination: &dyn Destination) -> Hash128 {
+    let parts = format!(
+        "{:?}\0{:?}\0{:?}\0{:?}\0{}\0{:?}\0{}\0{:?}\0{:?}\0{}",
+        model.sql(),
+        model.source,
+        model.primary_key,
+        (&model.cursor, &model.lookback),
+        sync.mapping.digest(),
+        sync.write_plan(),
+        destination.identity(),
+        sync.guards,
+        sync.on_removed,
+        sync.rejected_tries,
+    );
+    Hash128::of(parts.as_bytes())
 }
 
 /// Returns whether another sync needs the destination's ids of this one's objects.

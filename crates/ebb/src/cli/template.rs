@@ -89,7 +89,7 @@ pub(super) fn main(context: &Context, args: TemplateArgs) -> Result<Exit, Failur
     let source = read(args.file.as_deref())?;
     let data = match &args.vars {
         Some(path) => variables(path)?,
-        None => Object::new(),
+        None => Object::default(),
     };
     let failed = |exit: Exit| {
         move |error: TemplateError| Failure::Message { exit, message: error.to_string(), hint: error.hint }
@@ -164,7 +164,7 @@ fn render_line(line: &str, language: Language, is_typed: bool) -> Result<String,
     let template = input.get("template").and_then(Value::as_text);
     let template = template.ok_or_else(|| wrong("this line of input has no `template`".to_owned()))?;
     let data = match input.get("data") {
-        None | Some(Value::Null) => Object::new(),
+        None | Some(Value::Null) => Object::default(),
         Some(Value::Object(object)) => object.clone(),
         Some(other) => return Err(wrong(format!("`data` is a {}, not an object", other.kind()))),
     };

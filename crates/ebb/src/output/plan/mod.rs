@@ -136,7 +136,7 @@ fn word(kind: PlanKind) -> &'static str {
 fn changes(row: &PlanRow) -> Vec<FieldChange> {
     let after = value::fields(row.record.as_deref());
     match row.kind {
-        PlanKind::Operation(OperationKind::Add) | PlanKind::Adopt => diff_records(&ebb_row::Object::new(), &after),
+        PlanKind::Operation(OperationKind::Add) | PlanKind::Adopt => diff_records(&ebb_row::Object::default(), &after),
         PlanKind::Operation(OperationKind::Change) => diff_records(&value::fields(row.previous.as_deref()), &after),
         PlanKind::Operation(OperationKind::Remove)
         | PlanKind::Refresh
