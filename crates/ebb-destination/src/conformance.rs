@@ -49,7 +49,7 @@ impl Way {
                 || (name == "externalId" || name == "name")
                 || self.object.fields.iter().any(|field| field.name == name && !field.required.is_empty())
         };
-        let mut fields = Object::new();
+        let mut fields = Object::default();
         if let Some(field) = &self.plan.match_field {
             fields.insert(field.as_str().into(), Value::text(format!("{field}-{number}")));
         }
@@ -66,7 +66,7 @@ impl Way {
         }
         WriteRecord {
             key: RowKey::new(number.to_string()),
-            record: Record::new(fields),
+            record: Arc::new(Record::new(fields)),
             previous: None,
             id: None,
             message_id: format!("message-{number}"),
@@ -182,7 +182,7 @@ fn requests_are_whole_and_show_no_token() {
 fn missing_fields_are_no_fault_of_the_machine() {
     for_each_way(|destination, way| {
         let mut write = way.record(1, false);
-        write.record.fields.clear();
+        Arc::make_mut(&mut write.record).fields.clear();
         let outcomes = run(destination.write(&way.plan, vec![write]), None).1.outcomes();
         assert!(matches!(outcomes[..], [Outcome::Rejected { .. }]), "{:?} {outcomes:?}", way.plan);
     });
@@ -311,7 +311,8 @@ fn sent_again_is_the_same_call() {
         let later = now() + chrono::TimeDelta::seconds(40);
         let Step::Send(second) = steps.step(Answer::Again, later) else { panic!("no request") };
         assert_eq!((first.method, &first.url, first.repeat), (second.method, &second.url, second.repeat));
-        let text = |request: &Request| String::from_utf8(request.body.clone().unwrap_or_default()).expect("UTF-8");
+        let text =
+            |request: &Request| String::from_utf8(request.body.clone().unwrap_or_default().to_vec()).expect("UTF-8");
         assert_eq!(text(&first).replace("10:00:00.000Z", ""), {
             // Only the envelope's time may differ; the sample's own times are the first one.
             text(&second).replace("10:00:40.000Z", "").replace("10:00:00.000Z", "")
@@ -359,11 +360,11 @@ fn hostile_ids_stay_in_their_place() {
     for_each_way(|destination, way| {
         let Some(match_field) = &way.plan.match_field else { return };
         let mut plain = way.record(1, false);
-        plain.record.fields.insert(match_field.as_str().into(), Value::text("plain"));
+        Arc::make_mut(&mut plain.record).fields.insert(match_field.as_str().into(), Value::text("plain"));
         let (expected, _) = run(destination.write(&way.plan, vec![plain]), None);
         for id in ids {
             let mut write = way.record(1, false);
-            write.record.fields.insert(match_field.as_str().into(), Value::text(id));
+            Arc::make_mut(&mut write.record).fields.insert(match_field.as_str().into(), Value::text(id));
             let (requests, _) = run(destination.write(&way.plan, vec![write]), None);
             for request in &requests {
                 assert_request(destination, request);

@@ -1,3 +1,6 @@
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use ebb_row::Secret;
 
 /// An HTTP method.
@@ -40,7 +43,7 @@ pub enum Repeat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderText {
     /// May be logged.
-    Plain(String),
+    Plain(Cow<'static, str>),
     /// Never logged.
     Secret(Secret),
 }
@@ -63,8 +66,8 @@ pub struct Request {
     pub url: String,
     /// Headers, names in lower case; `content-type` and `authorization` included.
     pub headers: Vec<(&'static str, HeaderText)>,
-    /// The body; JSON.
-    pub body: Option<Vec<u8>>,
+    /// The body: JSON on one line.
+    pub body: Option<Bytes>,
     /// Whether it may be sent again.
     pub repeat: Repeat,
 }

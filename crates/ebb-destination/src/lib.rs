@@ -67,7 +67,7 @@ pub struct WriteRecord {
     /// The row.
     pub key: RowKey,
     /// What is to be there; look-ups are resolved (a list field holds the destination's ids).
-    pub record: Record,
+    pub record: Arc<Record>,
     /// What the destination accepted last for this row, if anything.
     pub previous: Option<Arc<Object>>,
     /// The destination's own id of the object, where it is known.

@@ -1,6 +1,7 @@
 //! One rate budget: even pacing, a gate that `Retry-After` closes, a cost of writes learned from headers, shared by all
 //! runs of the process and, by the store, with other processes.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +20,10 @@ const SHARE_EVERY: Duration = Duration::from_secs(2);
 const SHARE_TTL: Duration = Duration::from_secs(10);
 /// After so many transient failures in a row the gate opens for one probe at a time.
 const BREAKER: u32 = 10;
+/// Episodes whose median cost of a write is believed.
+const EPISODES: usize = 9;
+/// The highest cost of a write that is believed.
+const MOST_UNITS: u32 = 10;
 /// The longest pause between two probes.
 const LONGEST_PROBE: Duration = Duration::from_mins(1);
 
@@ -52,13 +57,25 @@ struct Learned {
     write_cost: u32,
     /// The limit that headers state, when it is lower than ours.
     stated_limit: Option<u32>,
-    last_remaining: Option<(u64, Duration)>,
-    /// The limit counts a window, since a reset was ever further off than a bucket's next unit.
+    /// The headers count a window, not a bucket that refills evenly.
     is_window: bool,
-    drops: f64,
-    writes: u32,
+    /// Requests that are under way.
+    in_flight: u32,
+    /// What is known since the budget was last at rest.
+    episode: Option<Episode>,
+    /// What a write cost in each of the last episodes, in thousandths of a unit.
+    costs: VecDeque<i64>,
     failures: u32,
     failing_since: Option<Duration>,
+}
+
+/// From a reply after which no request was under way, to the next such reply.
+#[derive(Clone, Copy, Debug)]
+struct Episode {
+    remaining: u64,
+    since: Duration,
+    reads: u32,
+    writes: u32,
 }
 
 /// The gate that every request of one budget passes.
@@ -85,10 +102,10 @@ impl BudgetGate {
             closed_until: Duration::ZERO,
             write_cost: 1,
             stated_limit: None,
-            last_remaining: None,
             is_window: false,
-            drops: 0.0,
-            writes: 0,
+            in_flight: 0,
+            episode: None,
+            costs: VecDeque::with_capacity(EPISODES),
             failures: 0,
             failing_since: None,
         };
@@ -107,7 +124,7 @@ impl BudgetGate {
     }
 
     /// Waits for the turn of one request, first come first served. Returns when it may be sent at once.
-    pub(crate) async fn pass(&self, writes: bool) -> Result<(), StateError> {
+    pub(crate) async fn pass(self: &Arc<Self>, writes: bool) -> Result<Flight, StateError> {
         let mut pace = self.turn.lock().await;
         self.share(&mut pace).await?;
         let cost = if writes { self.learned().write_cost } else { 1 };
@@ -119,10 +136,26 @@ impl BudgetGate {
         loop {
             let closed = self.learned().closed_until.saturating_sub(self.clock.elapsed());
             if closed.is_zero() {
-                return Ok(());
+                return Ok(self.depart(writes));
             }
             tokio::time::sleep(closed).await;
         }
+    }
+
+    fn depart(self: &Arc<Self>, writes: bool) -> Flight {
+        let mut learned = self.learned();
+        learned.in_flight += 1;
+        if let Some(episode) = &mut learned.episode {
+            *(if writes { &mut episode.writes } else { &mut episode.reads }) += 1;
+        }
+        Flight { gate: Arc::clone(self), landed: false }
+    }
+
+    /// Takes note of the end of a request that has no reply: what it cost will not be known.
+    fn lost(&self) {
+        let mut learned = self.learned();
+        learned.in_flight = learned.in_flight.saturating_sub(1);
+        learned.episode = None;
     }
 
     /// Asks the store who else uses the budget, and paces by an equal part. A process that joins others waits until they
@@ -179,13 +212,14 @@ impl BudgetGate {
     }
 
     /// Reads the rate headers of a reply.
-    pub(crate) fn observe(&self, reply: &Reply, writes: bool) {
+    fn observe(&self, reply: &Reply) {
         let now = self.clock.elapsed();
         let first_number = |name: &str| -> Option<u64> {
             let digits: String = reply.header(name)?.trim().chars().take_while(char::is_ascii_digit).collect();
             digits.parse().ok()
         };
         let mut learned = self.learned();
+        learned.in_flight = learned.in_flight.saturating_sub(1);
         if reply.status < 500 && reply.status != 429 {
             learned.failures = 0;
             learned.failing_since = None;
@@ -197,46 +231,74 @@ impl BudgetGate {
         }
         let (Some(remaining), Some(reset)) = (first_number("ratelimit-remaining"), first_number("ratelimit-reset"))
         else {
+            learned.episode = None;
             return;
         };
-        if remaining < u64::from(learned.write_cost) {
+        // What is under way will need its units too.
+        if remaining < u64::from(learned.write_cost) * u64::from(learned.in_flight + 1) {
             learned.closed_until = learned.closed_until.max(now + Duration::from_secs(reset.clamp(1, 60)));
         }
-        self.learn_cost(&mut learned, (remaining, reset), now, writes);
+        // A bucket's reset is its next unit, a window's the end of its earliest request.
+        learned.is_window |= reset > 2;
+        if learned.in_flight == 0 {
+            self.learn_cost(&mut learned, remaining, now);
+        }
     }
 
-    /// Learns a write's cost from how fast the remaining units fall; it only ever rises, so a mistake costs speed, not a
-    /// 429. Resets of a second or two tell of a bucket that refills evenly, a longer one of a window; since a window ends
-    /// with such resets too, what was learned from them before is forgotten then.
-    fn learn_cost(&self, learned: &mut Learned, (remaining, reset): (u64, u64), now: Duration, writes: bool) {
-        if reset > 2 && !learned.is_window {
-            learned.is_window = true;
-            learned.write_cost = 1;
-            learned.drops = 0.0;
-            learned.writes = 0;
-        } else if let Some((before, then)) = learned.last_remaining
-            && writes
-        {
-            let fall = i64::try_from(before).unwrap_or(0) - i64::try_from(remaining).unwrap_or(0);
-            let refill = if learned.is_window {
-                0.0
-            } else {
-                f64::from(self.limit) / 60.0 * now.saturating_sub(then).as_secs_f64()
-            };
-            learned.drops += f64::from(i32::try_from(fall).unwrap_or(0)) + refill;
-            learned.writes += 1;
+    /// Learns a write's cost from how far the remaining units fell while only our own requests were under way. It only ever
+    /// rises, and only when most episodes agree: a mistake, or another user of the key, costs speed and no 429.
+    fn learn_cost(&self, learned: &mut Learned, remaining: u64, now: Duration) {
+        let next = Episode { remaining, since: now, reads: 0, writes: 0 };
+        let Some(episode) = learned.episode.replace(next).filter(|episode| episode.writes > 0) else { return };
+        let limit = i64::from(learned.stated_limit.unwrap_or(self.limit));
+        let thousandths = |units: u64| i64::try_from(units).unwrap_or(0).saturating_mul(1000);
+        let room = (limit * 1000 - thousandths(episode.remaining)).max(0);
+        let refill = if learned.is_window {
+            0
+        } else {
+            // A full bucket refills no further.
+            let millis = i64::try_from(now.saturating_sub(episode.since).as_millis()).unwrap_or(i64::MAX);
+            (limit.saturating_mul(millis) / 60).min(room)
+        };
+        let fall = thousandths(episode.remaining) - thousandths(remaining);
+        let cost = (fall + refill - i64::from(episode.reads) * 1000) / i64::from(episode.writes);
+        if learned.costs.len() == EPISODES {
+            learned.costs.pop_front();
         }
-        learned.last_remaining = Some((remaining, now));
-        if learned.writes < 20 {
+        learned.costs.push_back(cost);
+        if learned.costs.len() < EPISODES {
             return;
         }
-        let cost = learned.drops / f64::from(learned.writes);
-        learned.drops = 0.0;
-        learned.writes = 0;
-        let rounded = (1..=10).take_while(|cost_so_far| f64::from(*cost_so_far) - 0.5 <= cost).last().unwrap_or(1);
-        if rounded > learned.write_cost {
-            tracing::warn!(units = rounded, "a write costs more than one unit of the rate budget; slowing down");
-            learned.write_cost = rounded;
+        let mut sorted: Vec<i64> = learned.costs.iter().copied().collect();
+        sorted.sort_unstable();
+        let median = sorted.get(EPISODES / 2).copied().unwrap_or(0);
+        let units = u32::try_from((median + 500) / 1000).unwrap_or(1).clamp(1, MOST_UNITS);
+        if units > learned.write_cost {
+            tracing::warn!(units, "a write costs more than one unit of the rate budget; slowing down");
+            learned.write_cost = units;
+        }
+    }
+}
+
+/// A request that passed the gate; dropped without a reply, it counts as lost.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    gate: Arc<BudgetGate>,
+    landed: bool,
+}
+
+impl Flight {
+    /// Ends it with its reply.
+    pub(crate) fn land(mut self, reply: &Reply) {
+        self.landed = true;
+        self.gate.observe(reply);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.landed {
+            self.gate.lost();
         }
     }
 }

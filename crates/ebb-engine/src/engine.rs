@@ -83,6 +83,8 @@ struct Begun<'a> {
     since: Duration,
     state: SyncState,
     progress: &'a dyn Progress,
+    /// No earlier run was one of the same sealed plan.
+    first_of_plan: bool,
 }
 
 impl Engine {
@@ -152,7 +154,8 @@ impl Engine {
             _ => (RunId(self.ids.run(clock.now()).to_string().into()), clock.now()),
         };
         let state = store.sync(&job.identity()).await?;
-        let begun = Begun { job, request, id, time, since, state, progress };
+        let first_of_plan = sealed.as_ref().is_none_or(|header| header.run == *id.0);
+        let begun = Begun { job, request, id, time, since, state, progress, first_of_plan };
         let (result, keeper) = self.run_leased(&begun, sealed.as_ref(), keeper).await;
         keeper.release().await?;
         result
@@ -265,6 +268,9 @@ impl Engine {
         let refused = |message: String| EngineError::Refused { sync: begun.job.name.clone(), message };
         let moved = sealed::what_moved(path, file, header, &fresh.header)?;
         if !moved.is_empty() {
+            if !begun.first_of_plan {
+                return Err(refused("the plan was run before; each plan runs once".to_owned()));
+            }
             return Err(refused(format!("the plan no longer holds: {}", moved.join("; "))));
         }
         if !self.options.store.use_plan(&header.id).await? {
@@ -503,19 +509,35 @@ fn finish(ended: &mut Ended, halt: Option<Halt>, footer: &PlanFooter, state: &Sy
     };
     ended.status = status;
     if counts.rejected > 0 {
-        ended.messages.push(format!("{} rows were rejected", counts.rejected));
+        ended.messages.push(rows(counts.rejected, "was rejected", "were rejected"));
     }
     if counts.pending > 0 {
-        ended.messages.push(format!("{} rows are pending", counts.pending));
+        ended.messages.push(rows(counts.pending, "is pending", "are pending"));
     }
     if let Some(message) = message {
         ended.messages.insert(0, message);
     }
 }
 
+/// Counts rows in words.
+fn rows(count: u64, one: &str, several: &str) -> String {
+    if count == 1 { format!("1 row {one}") } else { format!("{count} rows {several}") }
+}
+
 /// The end of a run that an error stopped before anything was sent.
 fn failed(error: &EngineError) -> Ended {
-    let status = if matches!(error, EngineError::Refused { .. }) { RunStatus::Refused } else { RunStatus::Failed };
+    let status = match error {
+        EngineError::Refused { .. } => RunStatus::Refused,
+        EngineError::Stopped { .. } => RunStatus::Interrupted,
+        EngineError::Project { .. }
+        | EngineError::Source { .. }
+        | EngineError::State(_)
+        | EngineError::PlanFile(_)
+        | EngineError::Storage(_)
+        | EngineError::Busy { .. }
+        | EngineError::Credentials { .. }
+        | EngineError::Sum { .. } => RunStatus::Failed,
+    };
     let mut messages = vec![error.to_string()];
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {

@@ -48,6 +48,12 @@ pub enum EngineError {
         /// Why, and the ways on.
         message: String,
     },
+    /// A signal came while the model was read; nothing was sent.
+    #[error("sync `{sync}`: stopped before anything was sent")]
+    Stopped {
+        /// The sync.
+        sync: String,
+    },
     /// The destination refused the credentials.
     #[error("the destination refused the {api} token (HTTP {status})", api = .api.word())]
     Credentials {

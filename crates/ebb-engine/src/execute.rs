@@ -51,7 +51,7 @@ pub(crate) struct Suspects {
 /// An operation ready to write.
 struct Operation {
     row: PlanRow,
-    record: Object,
+    record: Arc<Record>,
     has_references: bool,
     /// What was accepted before, with ids in place of references as far as they are known.
     previous: Option<Arc<Object>>,
@@ -212,7 +212,7 @@ impl Run {
                 wanted.entry(lookup).or_default().push(row.key.clone());
             }
             let previous = row.previous.as_deref().map(|json| Arc::new(read_object(Some(json))));
-            operations.push(Operation { row, record, has_references, previous });
+            operations.push(Operation { row, record: Arc::new(Record::new(record)), has_references, previous });
         }
         if !wanted.is_empty()
             && let Err(error) = self.resolve(&wanted, resolved).await
@@ -242,12 +242,13 @@ impl Run {
                 ready.push(operation);
                 continue;
             }
-            match substitute_object(&operation.record, &resolved.ids) {
+            match substitute_object(&operation.record.fields, &resolved.ids) {
                 Ok(record) => {
                     // The accepted record's references are resolved as far as they are known.
                     let previous = operation
                         .previous
                         .map(|previous| substitute_object(&previous, &resolved.ids).map_or(previous, Arc::new));
+                    let record = Arc::new(Record::new(record));
                     ready.push(Operation { record, previous, ..operation });
                 }
                 Err(lookup) if resolved.missing.contains(&lookup) => {
@@ -341,7 +342,7 @@ impl Run {
             format!("{}\0{}\0{}\0{}\0{}", self.job.name, self.generation, row.key.text(), row.digest, row.revision);
         WriteRecord {
             key: row.key.clone(),
-            record: Record::new(operation.record.clone()),
+            record: Arc::clone(&operation.record),
             previous: operation.previous.clone(),
             id: row.destination_id.clone(),
             message_id: uuid::Uuid::new_v5(&self.namespace, name.as_bytes()).to_string(),
@@ -406,7 +407,7 @@ impl Run {
             Outcome::Accepted { id, created } => {
                 if self.job.remember_ids
                     && let Some(id) = &id
-                    && let Some(external_id) = operation.record.get("externalId").and_then(Value::as_text)
+                    && let Some(external_id) = operation.record.fields.get("externalId").and_then(Value::as_text)
                 {
                     ids.push((self.job.write.object.clone(), external_id.to_owned(), id.clone()));
                 }

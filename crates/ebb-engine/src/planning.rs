@@ -148,7 +148,7 @@ impl Engine {
             first.take(&batch)?;
             update(wanted.progress, Phase::Reading, first.read());
             if *self.options.stop.borrow() {
-                return Err(EngineError::Storage("stopped while reading; nothing was sent".to_owned()));
+                return Err(EngineError::Stopped { sync: job.name.clone() });
             }
             // Reading and hashing share the threads with everything else that runs.
             tokio::task::yield_now().await;

@@ -47,7 +47,8 @@ pub(crate) fn what_moved(
     }
     if count > 0 {
         let more = if count > named.len() { format!(" and {} more", count - named.len()) } else { String::new() };
-        moved.push(format!("{count} rows moved: {}{more}", named.join(", ")));
+        let rows = if count == 1 { "1 row" } else { &format!("{count} rows") };
+        moved.push(format!("{rows} moved: {}{more}", named.join(", ")));
     }
     Ok(moved)
 }

@@ -66,7 +66,7 @@ impl Transport for HttpTransport {
         let mut builder = self.client.request(method, &request.url).timeout(timeout);
         for (name, text) in &request.headers {
             builder = match text {
-                HeaderText::Plain(text) => builder.header(*name, text),
+                HeaderText::Plain(text) => builder.header(*name, text.as_ref()),
                 HeaderText::Secret(secret) => {
                     let Ok(mut value) = reqwest::header::HeaderValue::from_str(secret.expose()) else {
                         let reason = format!("the secret for `{name}` has characters that no header can hold");

@@ -15,7 +15,7 @@ use ebb_row::{Clock, RowKey};
 use ebb_state::{CallEntry, Intent, RunId, StateError, Store, SyncId};
 use tokio::sync::watch;
 
-use crate::budget::BudgetGate;
+use crate::budget::{BudgetGate, Flight};
 use crate::call_log::{CallRecord, LineStyle};
 use crate::lease::LeaseKeeper;
 use crate::transport::{Transport, TransportError};
@@ -157,18 +157,20 @@ impl Caller {
     }
 
     /// Waits for the budget, unless the run halts first.
-    async fn pass(&self, request: &Request) -> Result<bool, StateError> {
-        let Some(gate) = self.budgets.get(request.budget) else { return Ok(true) };
+    async fn pass(&self, request: &Request) -> Result<Option<Flight>, StateError> {
+        let Some(gate) = self.budgets.get(request.budget) else {
+            return Err(StateError::Unusable("a request names no rate budget".to_owned()));
+        };
         let mut stop = self.stop.clone();
         let mut halt = self.halt.subscribe();
         if self.halted().is_some() {
-            return Ok(false);
+            return Ok(None);
         }
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => Ok(false),
-            _ = halt.wait_for(Option::is_some) => Ok(false),
-            passed = gate.pass(request.writes) => passed.map(|()| true),
+            _ = stop.wait_for(|stop| *stop) => Ok(None),
+            _ = halt.wait_for(Option::is_some) => Ok(None),
+            passed = gate.pass(request.writes) => passed.map(Some),
         }
     }
 
@@ -232,14 +234,13 @@ impl Caller {
     /// Sends a request once: budget, lease, intent, request. `None` when the run halts before it is sent.
     async fn attempt(&self, request: &Request, keys: &[RowKey], tries: &mut Tries, made: &mut Made) -> Option<Attempt> {
         let asked = self.clock.elapsed();
-        match self.pass(request).await {
-            Ok(true) => {}
-            Ok(false) => return None,
+        let flight = match self.pass(request).await {
+            Ok(flight) => flight?,
             Err(error) => {
                 self.halt(Halt::State(error.to_string()));
                 return None;
             }
-        }
+        };
         if !self.keeper.allows(self.request_timeout) {
             self.halt(Halt::LeaseLost);
             return None;
@@ -276,12 +277,14 @@ impl Caller {
         let result = self.transport.send(request, self.request_timeout).await;
         self.calls.fetch_add(1, Ordering::Relaxed);
         let took = self.clock.elapsed().saturating_sub(sent);
+        if let Ok(reply) = &result {
+            flight.land(reply);
+        }
         Some(Attempt { number: tries.number, time, wait: sent.saturating_sub(asked), took, result })
     }
 
     /// Judges an attempt by its status alone; the destination's machine judges what is left.
     async fn judge<'a>(&self, line: &Line<'a>, tries: &mut Tries, made: &mut Made) -> Next<'a> {
-        let request = line.request;
         let reply = match &line.attempt.result {
             Ok(reply) => reply,
             Err(error) => {
@@ -294,9 +297,6 @@ impl Caller {
             }
         };
         let first_answer = self.answers.fetch_add(1, Ordering::Relaxed) == 0;
-        if let Some(gate) = self.budgets.get(request.budget) {
-            gate.observe(reply, request.writes);
-        }
         let asked = retry_after(reply, line.attempt.time);
         match judge_status(reply.status) {
             Verdict::Refused => self.refused(line, made),

@@ -232,7 +232,7 @@ impl Evaluation<'_> {
                 KeyRule::Template { template, .. } => self.key(template, path)?,
             });
         }
-        let mut object = Object::with_capacity(names.len());
+        let mut object = Object::default();
         let written = |candidate: &Arc<str>| {
             let same = rule.fields.iter().zip(&names).filter(|(field, name)| !field.is_merged && *name == candidate);
             same.count()

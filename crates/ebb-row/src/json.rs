@@ -132,6 +132,34 @@ pub fn parse_json(text: &str, lookups: bool) -> Result<Value, JsonError> {
     Ok(value)
 }
 
+/// Reads an object's fields of these names and passes over the others without keeping them; the whole text is checked all
+/// the same. `None` when the text is JSON but no object.
+///
+/// # Errors
+/// As [`parse_json`].
+pub fn parse_json_fields(text: &str, wanted: &[&str]) -> Result<Option<Object>, JsonError> {
+    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, lookups: false };
+    reader.skip_space();
+    if reader.peek() != Some(b'{') {
+        return parse_json(text, false).map(|_| None);
+    }
+    let mut object = Object::default();
+    reader.fields(0, |reader, name, depth| {
+        if wanted.contains(&&*name) {
+            let value = reader.value(depth)?;
+            object.insert(name, value);
+            Ok(())
+        } else {
+            reader.pass_over(depth)
+        }
+    })?;
+    reader.skip_space();
+    if reader.at < reader.bytes.len() {
+        return Err(reader.fault("the end of the text"));
+    }
+    Ok(Some(object))
+}
+
 struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -203,12 +231,28 @@ impl Reader<'_> {
     }
 
     fn object(&mut self, depth: usize) -> Result<Value, JsonError> {
+        let mut fields = Vec::new();
+        self.fields(depth, |reader, name, depth| {
+            let value = reader.value(depth)?;
+            fields.push((name, value));
+            Ok(())
+        })?;
+        let mut object = Object::with_capacity_and_hasher(fields.len(), foldhash::fast::RandomState::default());
+        object.extend(fields);
+        Ok(self.finish_object(object))
+    }
+
+    /// Reads an object's names, and has each value read by `read` at its depth.
+    fn fields(
+        &mut self,
+        depth: usize,
+        mut read: impl FnMut(&mut Self, Arc<str>, usize) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
         self.at += 1;
-        let mut object = Object::new();
         self.skip_space();
         if self.peek() == Some(b'}') {
             self.at += 1;
-            return Ok(Value::Object(object));
+            return Ok(());
         }
         loop {
             self.skip_space();
@@ -222,16 +266,38 @@ impl Reader<'_> {
             }
             self.at += 1;
             self.skip_space();
-            let field = self.value(depth + 1)?;
-            object.insert(name, field);
+            read(self, name, depth + 1)?;
             self.skip_space();
             match self.peek() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => {
                     self.at += 1;
-                    return Ok(self.finish_object(object));
+                    return Ok(());
                 }
                 _ => return Err(self.fault("`,` or `}`")),
+            }
+        }
+    }
+
+    /// Passes over a value; a plain string and a list of nothing cost no allocation.
+    fn pass_over(&mut self, depth: usize) -> Result<(), JsonError> {
+        if self.peek() != Some(b'"') {
+            return self.value(depth).map(drop);
+        }
+        let start = self.at;
+        self.at += 1;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    self.at = start;
+                    return self.string().map(drop);
+                }
+                Some(0..=0x1f) | None => return Err(self.fault("a closing quote")),
+                Some(_) => self.at += 1,
             }
         }
     }
@@ -416,6 +482,17 @@ mod tests {
         check(r#""a\"b\\c\/d\u00e9\ud83d\ude00\n""#, "\"a\\\"b\\\\c/d\u{e9}\u{1f600}\\n\"");
         check(r#""\ud800x""#, "\"\u{fffd}x\"");
         check(r#"{"a":[1,true,null,{}],"b":"\u0001"}"#, r#"{"a":[1,true,null,{}],"b":"\u0001"}"#);
+    }
+
+    #[test]
+    fn only_the_wanted_fields_are_kept_and_the_rest_is_checked() {
+        let text = r#"{"id":"x","traits":{"id":1},"name":"a\"b","n":[1,{}],"last":null}"#;
+        let object = parse_json_fields(text, &["id", "last", "missing"]).expect("valid").expect("an object");
+        assert_eq!(object.keys().map(|name| &**name).collect::<Vec<_>>(), ["id", "last"]);
+        assert_eq!(parse_json_fields("[1]", &[]), Ok(None));
+        for broken in [r#"{"a":"b}"#, r#"{"a":[1,}"#, r#"{"a":1}x"#, r#"{"a":tru}"#] {
+            assert!(parse_json_fields(broken, &["b"]).is_err(), "{broken}");
+        }
     }
 
     #[test]

@@ -168,7 +168,9 @@ fn diff_into(before: &Object, after: &Object, prefix: &str, changes: &mut Vec<Fi
             (Some(old), new) => {
                 changes.push(FieldChange { path: path_of(name), change: Change::Changed(old.clone(), new.clone()) });
             }
-            (None, Value::Object(new)) if !new.is_empty() => diff_into(&Object::new(), new, &path_of(name), changes),
+            (None, Value::Object(new)) if !new.is_empty() => {
+                diff_into(&Object::default(), new, &path_of(name), changes);
+            }
             (None, new) => changes.push(FieldChange { path: path_of(name), change: Change::Added(new.clone()) }),
         }
     }

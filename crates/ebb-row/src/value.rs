@@ -8,7 +8,9 @@ use indexmap::IndexMap;
 use crate::record::Lookup;
 
 /// An object's fields in the order in which they were written; names are unique.
-pub type Object = IndexMap<Arc<str>, Value>;
+///
+/// The hasher is fast and seeded anew in each process, since names may come from cells.
+pub type Object = IndexMap<Arc<str>, Value, foldhash::fast::RandomState>;
 
 /// One cell of a row or one field of a record, with its type and all its digits.
 ///

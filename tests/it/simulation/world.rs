@@ -297,7 +297,12 @@ impl World {
                     self.faults.push(format!("G3: run {} read {} of {rows} rows", self.runs, counts.read));
                 }
             }
-            Err(error @ (EngineError::Source { .. } | EngineError::Project { .. } | EngineError::Refused { .. })) => {
+            Err(
+                error @ (EngineError::Source { .. }
+                | EngineError::Project { .. }
+                | EngineError::Refused { .. }
+                | EngineError::Stopped { .. }),
+            ) => {
                 if sent > 0 {
                     self.faults.push(format!("G7: run {} sent {sent} requests and failed: {error}", self.runs));
                 }

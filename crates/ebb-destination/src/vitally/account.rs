@@ -93,11 +93,11 @@ impl AccountWrite {
     }
 
     fn put(&self, id: &str) -> Flow<Request> {
-        self.calls.put(id, &fields_to_update(&self.record.record))
+        self.calls.put(id, fields_to_update(&self.record.record))
     }
 
     fn post(&self, external_id: &Arc<str>, repeat: Repeat) -> Flow<Request> {
-        self.calls.post(&fields_to_create(&self.record.record, external_id), repeat)
+        self.calls.post(fields_to_create(&self.record.record, external_id), repeat)
     }
 
     /// The first call for a record whose Vitally id is not known.
@@ -128,7 +128,7 @@ impl AccountWrite {
             let created = answered.created;
             return self.written(answered, external_id, created);
         }
-        Flow::Continue((State::Clear(answered.created), self.calls.put(&answered.id, &clear)?))
+        Flow::Continue((State::Clear(answered.created), self.calls.put(&answered.id, clear)?))
     }
 
     fn after_insert(&self, said: Said, external_id: Arc<str>, again: bool) -> Flow<(State, Request)> {

@@ -132,7 +132,7 @@ impl BatchWrite {
             body.push(b'}');
         }
         body.push(b']');
-        self.endpoint.request(self.kind.operation(), Method::Post, "/analytics/v1/batch", Some(body))
+        self.endpoint.request(self.kind.operation(), Method::Post, "/analytics/v1/batch", Some(body.into()))
     }
 
     fn finish(&mut self) -> Vec<Outcome> {
@@ -274,7 +274,7 @@ fn instant_of(value: &Value) -> Option<Value> {
 }
 
 fn start(kind: &str) -> Object {
-    let mut message = Object::new();
+    let mut message = Object::default();
     message.insert("type".into(), Value::text(kind));
     message
 }
@@ -314,7 +314,7 @@ mod tests {
         let fields = parse_json(json, false).expect("JSON").as_object().expect("an object").clone();
         WriteRecord {
             key: RowKey::new(number.to_string()),
-            record: Record::new(fields),
+            record: Arc::new(Record::new(fields)),
             previous: None,
             id: None,
             message_id: format!("m{number}"),

@@ -78,7 +78,7 @@ fn scene(text: &str) -> Scene {
                 let number = scene.records.len() + 1;
                 scene.records.push(WriteRecord {
                     key: RowKey::new(format!("row-{number}")),
-                    record: Record::new(object(rest)),
+                    record: Arc::new(Record::new(object(rest))),
                     previous: None,
                     id: None,
                     message_id: format!("m{number}"),
@@ -101,7 +101,7 @@ fn print_request(request: &Request, out: &mut String) {
     };
     writeln!(out, "> {} {}{note}", request.method.word(), request.url).expect("written");
     if let Some(body) = &request.body {
-        writeln!(out, "> {}", String::from_utf8(body.clone()).expect("UTF-8")).expect("written");
+        writeln!(out, "> {}", String::from_utf8(body.to_vec()).expect("UTF-8")).expect("written");
     }
     let expected = if request.url.contains(".rest.") { "Basic c2tfbGl2ZV9jYW5hcnk6" } else { "Basic analytics-canary" };
     let authorization = request.headers.iter().find(|(name, _)| *name == "authorization").map(|(_, text)| text);

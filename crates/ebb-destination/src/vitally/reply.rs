@@ -4,13 +4,28 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use ebb_row::{Created, Object, Outcome, Secret, Value, parse_json};
+use ebb_row::{Created, Object, Outcome, Secret, Value, parse_json_fields};
 
 use crate::http::Reply;
 use crate::reply::{Verdict, judge_status, retry_after};
 
 /// The most of a vendor's message that goes into a reason.
 const REASON_CHARACTERS: usize = 300;
+
+/// The fields of an answer that are read; the others, traits above all, are passed over.
+const FIELDS_READ: [&str; 11] = [
+    "id",
+    "externalId",
+    "email",
+    "accounts",
+    "accountIds",
+    "organizations",
+    "organizationIds",
+    "createdAt",
+    "error",
+    "message",
+    "results",
+];
 
 /// Goes on with `T`, or ends with the record's outcome.
 pub(super) type Flow<T> = ControlFlow<Outcome, T>;
@@ -166,21 +181,7 @@ pub(super) fn reason(reply: &Reply, masks: &[Secret]) -> String {
 
 fn object_of(reply: &Reply) -> Option<Object> {
     let text = std::str::from_utf8(&reply.body).ok()?;
-    match parse_json(text, false).ok()? {
-        Value::Object(object) => Some(object),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Int(_)
-        | Value::Float(_)
-        | Value::Decimal(_)
-        | Value::Text(_)
-        | Value::Bytes(_)
-        | Value::Instant(_)
-        | Value::LocalTime(_)
-        | Value::Date(_)
-        | Value::List(_)
-        | Value::Lookup(_) => None,
-    }
+    parse_json_fields(text, &FIELDS_READ).ok()?
 }
 
 fn answered(body: &Object, window: &Window) -> Option<Answered> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ebb_row::{Object, Record, Secret, Value, write_json};
 
 use super::reply::{Flow, rejected};
@@ -22,14 +23,8 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn request(
-        &self,
-        operation: &'static str,
-        method: Method,
-        path: &str,
-        body: Option<Vec<u8>>,
-    ) -> Request {
-        let plain = |text: &str| HeaderText::Plain(text.to_owned());
+    pub(super) fn request(&self, operation: &'static str, method: Method, path: &str, body: Option<Bytes>) -> Request {
+        let plain = |text: &'static str| HeaderText::Plain(text.into());
         let mut headers = vec![
             ("authorization", HeaderText::Secret(self.authorization.clone())),
             ("accept", plain("application/json")),
@@ -111,7 +106,7 @@ impl Calls {
     }
 
     /// Updates the record of this id. The same body twice does what it does once.
-    pub(super) fn put(&self, id: &str, fields: &Object) -> Flow<Request> {
+    pub(super) fn put(&self, id: &str, fields: Object) -> Flow<Request> {
         let operation = match self.kind {
             Kind::Account => "account.put",
             Kind::Organization => "organization.put",
@@ -122,7 +117,7 @@ impl Calls {
     }
 
     /// Creates a record; for accounts and organizations Vitally updates the one that has the external id.
-    pub(super) fn post(&self, fields: &Object, repeat: Repeat) -> Flow<Request> {
+    pub(super) fn post(&self, fields: Object, repeat: Repeat) -> Flow<Request> {
         let operation = match self.kind {
             Kind::Account => "account.post",
             Kind::Organization => "organization.post",
@@ -174,10 +169,10 @@ pub(super) fn is_uuid_shaped(id: &str) -> bool {
 }
 
 /// Writes a body.
-fn body_of(fields: &Object) -> Flow<Vec<u8>> {
-    let mut out = Vec::with_capacity(256);
-    match write_json(&Value::Object(fields.clone()), &mut out) {
-        Ok(()) => Flow::Continue(out),
+fn body_of(fields: Object) -> Flow<Bytes> {
+    let mut out = Vec::with_capacity(512);
+    match write_json(&Value::Object(fields), &mut out) {
+        Ok(()) => Flow::Continue(out.into()),
         Err(error) => rejected(error.to_string()),
     }
 }
@@ -243,51 +238,48 @@ pub(super) fn has_look_up(fields: &Object) -> bool {
     fields.values().any(is_one)
 }
 
-/// Returns what an update sends: all fields but the ids, which only a creation takes; nulls stay.
+/// The fields but the ids, which only a creation takes.
+fn without_ids(record: &Record) -> impl Iterator<Item = (&Arc<str>, &Value)> {
+    record.fields.iter().filter(|(name, _)| !matches!(&***name, "id" | "externalId"))
+}
+
+/// Returns what an update sends: all fields but the ids; nulls stay.
 pub(super) fn fields_to_update(record: &Record) -> Object {
-    let mut fields = record.fields.clone();
-    fields.shift_remove("id");
-    fields.shift_remove("externalId");
-    fields
+    without_ids(record).map(|(name, value)| (Arc::clone(name), value.clone())).collect()
 }
 
 /// Returns what a creation sends: the external id first, no Vitally id, and no nulls: there is nothing to clear.
 pub(super) fn fields_to_create(record: &Record, external_id: &Arc<str>) -> Object {
-    let mut fields = Object::new();
+    let mut fields = Object::default();
     fields.insert("externalId".into(), Value::Text(Arc::clone(external_id)));
-    for (name, value) in fields_to_update(record) {
-        match (&*name, value) {
-            (_, Value::Null) => {}
-            ("traits", Value::Object(traits)) => {
-                let kept = traits.into_iter().filter(|(_, value)| !value.is_null()).collect();
-                fields.insert(name, Value::Object(kept));
-            }
-            (_, value) => {
-                fields.insert(name, value);
-            }
-        }
+    for (name, value) in without_ids(record).filter(|(_, value)| !value.is_null()) {
+        let value = match value.as_object().filter(|_| &**name == "traits") {
+            Some(traits) => Value::Object(some_of(traits, |value| !value.is_null())),
+            None => value.clone(),
+        };
+        fields.insert(Arc::clone(name), value);
     }
     fields
 }
 
 /// Returns the nulls that [`fields_to_create`] left out.
 pub(super) fn fields_to_clear(record: &Record) -> Object {
-    let mut fields = Object::new();
-    for (name, value) in fields_to_update(record) {
-        match (&*name, value) {
-            (_, Value::Null) => {
-                fields.insert(name, Value::Null);
+    let mut fields = Object::default();
+    for (name, value) in without_ids(record) {
+        if let Some(traits) = value.as_object().filter(|_| &**name == "traits") {
+            let nulls = some_of(traits, Value::is_null);
+            if !nulls.is_empty() {
+                fields.insert(Arc::clone(name), Value::Object(nulls));
             }
-            ("traits", Value::Object(traits)) => {
-                let nulls: Object = traits.into_iter().filter(|(_, value)| value.is_null()).collect();
-                if !nulls.is_empty() {
-                    fields.insert(name, Value::Object(nulls));
-                }
-            }
-            _ => {}
+        } else if value.is_null() {
+            fields.insert(Arc::clone(name), Value::Null);
         }
     }
     fields
+}
+
+fn some_of(object: &Object, wanted: impl Fn(&Value) -> bool) -> Object {
+    object.iter().filter(|(_, value)| wanted(value)).map(|(name, value)| (Arc::clone(name), value.clone())).collect()
 }
 
 #[cfg(test)]

@@ -165,7 +165,7 @@ impl UserWrite {
             let union = union.chain(added.into_iter().map(|id| Value::Text(Arc::clone(id)))).collect();
             fields.insert((*field).into(), Value::List(union));
         }
-        Flow::Continue((State::PutFound(created), self.calls.put(&user.id, &fields)?))
+        Flow::Continue((State::PutFound(created), self.calls.put(&user.id, fields)?))
     }
 
     /// The call for a user whose Vitally id is known.
@@ -173,7 +173,7 @@ impl UserWrite {
         if self.wants_links() {
             return Flow::Continue((State::GetById(then), self.calls.get(id)?));
         }
-        Flow::Continue((State::PutById(then), self.calls.put(id, &self.plain_fields())?))
+        Flow::Continue((State::PutById(then), self.calls.put(id, self.plain_fields())?))
     }
 
     /// The first call for a user whose Vitally id is not known, or no longer.
@@ -189,7 +189,7 @@ impl UserWrite {
                 if must_read {
                     return Flow::Continue((State::GetByExternalId, self.get_by_external_id()?));
                 }
-                let request = self.calls.put(external_id, &self.plain_fields())?;
+                let request = self.calls.put(external_id, self.plain_fields())?;
                 Flow::Continue((State::PutByExternalId, request))
             }
         }
@@ -240,7 +240,7 @@ impl UserWrite {
         if !is_linked {
             return rejected(LINKS_MESSAGE);
         }
-        Flow::Continue((State::Post(again), self.calls.post(&fields, Repeat::Checkable)?))
+        Flow::Continue((State::Post(again), self.calls.post(fields, Repeat::Checkable)?))
     }
 
     fn after_get(&self, user: Option<Answered>) -> Flow<(State, Request)> {

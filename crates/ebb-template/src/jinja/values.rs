@@ -149,7 +149,7 @@ fn converted(value: &JinjaValue, left: &mut usize, depth: usize) -> Result<Value
             Value::List(items)
         }
         ValueKind::Map => {
-            let mut object = Object::new();
+            let mut object = Object::default();
             for key in value.try_iter().map_err(|_| broken())? {
                 spend(left)?;
                 let field = value.get_item(&key).map_err(|_| broken())?;
