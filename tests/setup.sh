@@ -53,7 +53,7 @@ if ! has just; then
 fi
 
 if ! has cargo-nextest; then
-    say "installing cargo-nextest (crates.io); this takes some minutes, once"
+    say "installing cargo-nextest (crates.io); this takes four to seven minutes on two cores, once"
     cargo install cargo-nextest --locked --quiet >&2
 fi
 
