@@ -84,7 +84,9 @@ pub(crate) struct BudgetGate {
     limit: u32,
     clock: Arc<dyn Clock>,
     store: Arc<dyn Store>,
-    turn: tokio::sync::Mutex<Pace>,
+    /// Held by the one request that waits for its turn; the others queue for it, first come first served.
+    turn: tokio::sync::Mutex<()>,
+    pace: Mutex<Pace>,
     learned: Mutex<Learned>,
 }
 
@@ -114,9 +116,14 @@ impl BudgetGate {
             limit: budget.per_minute,
             clock,
             store,
-            turn: tokio::sync::Mutex::new(pace),
+            turn: tokio::sync::Mutex::new(()),
+            pace: Mutex::new(pace),
             learned: Mutex::new(learned),
         }
+    }
+
+    fn pace(&self) -> std::sync::MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn learned(&self) -> std::sync::MutexGuard<'_, Learned> {
@@ -125,12 +132,18 @@ impl BudgetGate {
 
     /// Waits for the turn of one request, first come first served. Returns when it may be sent at once.
     pub(crate) async fn pass(self: &Arc<Self>, writes: bool) -> Result<Flight, StateError> {
-        let mut pace = self.turn.lock().await;
-        self.share(&mut pace).await?;
         let cost = if writes { self.learned().write_cost } else { 1 };
+        // Nobody queues where there is nothing to wait for.
+        if cost == 1 && self.is_open_now() {
+            return Ok(self.depart(writes));
+        }
+        let _turn = self.turn.lock().await;
+        self.share().await?;
         for _ in 0..cost {
-            while let Err(wait) = pace.limiter.check() {
-                tokio::time::sleep(wait.wait_time_from(Nanos::from(self.clock.elapsed()))).await;
+            loop {
+                let now = Nanos::from(self.clock.elapsed());
+                let Err(wait) = self.pace().limiter.check().map_err(|wait| wait.wait_time_from(now)) else { break };
+                tokio::time::sleep(wait).await;
             }
         }
         loop {
@@ -140,6 +153,17 @@ impl BudgetGate {
             }
             tokio::time::sleep(closed).await;
         }
+    }
+
+    /// Takes a unit if one is there, nobody queues, the gate is open and the share is fresh.
+    fn is_open_now(&self) -> bool {
+        let now = self.clock.elapsed();
+        if self.learned().closed_until > now {
+            return false;
+        }
+        let Ok(_turn) = self.turn.try_lock() else { return false };
+        let pace = self.pace();
+        pace.joined && now < pace.next_share && pace.limiter.check().is_ok()
     }
 
     fn depart(self: &Arc<Self>, writes: bool) -> Flight {
@@ -160,15 +184,16 @@ impl BudgetGate {
 
     /// Asks the store who else uses the budget, and paces by an equal part. A process that joins others waits until they
     /// have heard of it.
-    async fn share(&self, pace: &mut Pace) -> Result<(), StateError> {
-        let now = self.clock.elapsed();
-        if now < pace.next_share && pace.joined {
+    async fn share(&self) -> Result<(), StateError> {
+        let joined = self.pace().joined;
+        if joined && self.clock.elapsed() < self.pace().next_share {
             return Ok(());
         }
         let share = self.store.share_budget(&self.key, SHARE_TTL).await?;
-        if !pace.joined && share.users > 1 {
+        if !joined && share.users > 1 {
             tokio::time::sleep(SHARE_EVERY).await;
         }
+        let mut pace = self.pace();
         pace.joined = true;
         pace.next_share = self.clock.elapsed() + SHARE_EVERY;
         let per_minute = self.learned().stated_limit.unwrap_or(self.limit).min(self.limit);
@@ -182,9 +207,8 @@ impl BudgetGate {
 
     /// Counts this process among the users no more; the next request joins again.
     pub(crate) async fn leave(&self) -> Result<(), StateError> {
-        let mut pace = self.turn.lock().await;
-        if pace.joined {
-            pace.joined = false;
+        let joined = std::mem::replace(&mut self.pace().joined, false);
+        if joined {
             self.store.share_budget(&self.key, Duration::ZERO).await?;
         }
         Ok(())

@@ -336,10 +336,22 @@ impl Run {
         None
     }
 
+    /// The name that a record's message id is made of: the same on every retry.
+    ///
+    /// An event's key is sent once, so its id is that of the key, in every run and whatever became of its row meanwhile. An
+    /// object's id is the run's and the record's: a record that was sent unheard in an earlier run, and is sent again after
+    /// another one, must not be dropped as a repetition of the first.
+    fn message_name(&self, row: &PlanRow) -> String {
+        let (sync, generation, key) = (&self.job.name, self.generation, row.key.text());
+        if self.job.write.match_field.is_none() {
+            return format!("{sync}\0{generation}\0{key}\0{}", row.revision);
+        }
+        format!("{sync}\0{generation}\0{key}\0{}\0{}\0{}", row.digest, row.revision, self.caller.run)
+    }
+
     fn write_record(&self, operation: &Operation) -> WriteRecord {
         let row = &operation.row;
-        let name =
-            format!("{}\0{}\0{}\0{}\0{}", self.job.name, self.generation, row.key.text(), row.digest, row.revision);
+        let name = self.message_name(row);
         WriteRecord {
             key: row.key.clone(),
             record: Arc::clone(&operation.record),
@@ -352,7 +364,7 @@ impl Run {
 
     /// Settles a finished write, then counts its rows.
     async fn conclude(&self, group: Vec<Operation>, outcomes: Vec<Outcome>, made: Made) {
-        let sent = made.sent;
+        let (sent, unheard) = (made.sent, made.unheard);
         let mut settlement = Settlement { calls: made.calls, intents: made.intents, ..Settlement::default() };
         let repeatable = made.last_repeat != Some(ebb_destination::Repeat::Neither);
         let mut fates = RunCounts::default();
@@ -367,6 +379,11 @@ impl Run {
             let (fate, change) = self.judge_row(&operation, outcome, repeatable, &mut settlement.ids);
             fates.add(fate, 1);
             accepted += usize::from(fate == Fate::Accepted);
+            if unheard && fate == Fate::Rejected && operation.row.entry.is_some() {
+                // An earlier try may have been applied before this one was refused.
+                let change = EntryChange::Uncertain { replaces: operation.row.entry };
+                settlement.rows.push(RowSettlement { key: operation.row.key.clone(), change });
+            }
             let row = RowSettlement { key: operation.row.key, change };
             if fate == Fate::Rejected { suspicious.push(row) } else { settlement.rows.push(row) }
         }

@@ -138,18 +138,28 @@ impl Engine {
             ..ReadOptions::default()
         };
         let seen = if wanted.scope.full { None } else { seen_set(index, self.ids.any())? };
-        let mut reader = job.source.read(&query, &options).await.map_err(source_failed)?;
+        // A source that hangs is left alone when the process is to stop.
+        let mut stop = self.options.stop.clone();
+        let stopped = || EngineError::Stopped { sync: job.name.clone() };
+        let mut reader = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return Err(stopped()),
+            reader = job.source.read(&query, &options) => reader.map_err(source_failed)?,
+        };
         let schema = check_columns(job, reader.columns())?;
         let mut first = FirstPass::new(self, job, &schema, seen, wanted.scope.key.as_ref().map(RowKey::hash))?;
-        while let Some(batch) = reader.next().await.map_err(source_failed)? {
+        loop {
+            let batch = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Err(stopped()),
+                batch = reader.next() => batch.map_err(source_failed)?,
+            };
+            let Some(batch) = batch else { break };
             if !has_columns(&batch, reader.columns()) {
                 return Err(source_failed(SourceError::Broken("the columns changed while it was read".to_owned())));
             }
             first.take(&batch)?;
             update(wanted.progress, Phase::Reading, first.read());
-            if *self.options.stop.borrow() {
-                return Err(EngineError::Stopped { sync: job.name.clone() });
-            }
             // Reading and hashing share the threads with everything else that runs.
             tokio::task::yield_now().await;
         }

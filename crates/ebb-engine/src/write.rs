@@ -87,6 +87,8 @@ pub(crate) struct Made {
     pub(crate) intents: Vec<u64>,
     /// Whether any request left.
     pub(crate) sent: bool,
+    /// Whether a write got no answer, so that it may have been applied.
+    pub(crate) unheard: bool,
     /// The last request that was answered, so that an unknown outcome is judged by its kind.
     pub(crate) last_repeat: Option<Repeat>,
 }
@@ -376,6 +378,7 @@ impl Caller {
     /// May have been applied: what follows is what the operation declares.
     async fn ambiguous(&self, line: &Line<'_>, reason: &str, tries: &mut Tries, made: &mut Made) -> Next<'static> {
         let writes = line.request.writes;
+        made.unheard |= writes;
         match line.request.repeat {
             Repeat::Repeatable => {
                 line.log(if writes { "unknown" } else { "retry" }, Some(reason), made);

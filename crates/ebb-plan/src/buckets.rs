@@ -145,7 +145,7 @@ impl Buckets {
 
     fn spill_all(&mut self) -> Result<(), SpillError> {
         let by = self.by;
-        self.entries.sort_by_key(|entry| by.of(entry));
+        self.entries.sort_unstable_by_key(|entry| by.of(entry));
         for group in self.entries.chunk_by(|left, right| by.of(left) == by.of(right)) {
             let Some(first) = group.first() else { continue };
             self.buffer.clear();
@@ -159,7 +159,7 @@ impl Buckets {
         Ok(())
     }
 
-    /// Takes all entries of a part into `out` (cleared first), in the order in which they were added.
+    /// Takes all entries of a part into `out` (cleared first), in no order.
     ///
     /// # Errors
     /// [`SpillError`] when the disk fails or its content is not whole.
@@ -176,7 +176,7 @@ impl Buckets {
         }
         let (entries, by) = (&mut self.entries, self.by);
         let starts = self.starts.get_or_insert_with(|| {
-            entries.sort_by_key(|entry| by.of(entry));
+            entries.sort_unstable_by_key(|entry| by.of(entry));
             (0..=256_u16).map(|part| entries.partition_point(|entry| u16::from(by.of(entry)) < part)).collect()
         });
         let (Some(start), Some(end)) = (starts.get(usize::from(part)), starts.get(usize::from(part) + 1)) else {

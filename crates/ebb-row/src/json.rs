@@ -208,26 +208,12 @@ impl Reader<'_> {
     }
 
     fn list(&mut self, depth: usize) -> Result<Value, JsonError> {
-        self.at += 1;
         let mut items = Vec::new();
-        self.skip_space();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(Value::List(items));
-        }
-        loop {
-            self.skip_space();
-            items.push(self.value(depth + 1)?);
-            self.skip_space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => {
-                    self.at += 1;
-                    return Ok(Value::List(items));
-                }
-                _ => return Err(self.fault("`,` or `]`")),
-            }
-        }
+        self.members(b']', |reader| {
+            items.push(reader.value(depth + 1)?);
+            Ok(())
+        })?;
+        Ok(Value::List(items))
     }
 
     fn object(&mut self, depth: usize) -> Result<Value, JsonError> {
@@ -248,42 +234,74 @@ impl Reader<'_> {
         depth: usize,
         mut read: impl FnMut(&mut Self, Arc<str>, usize) -> Result<(), JsonError>,
     ) -> Result<(), JsonError> {
+        self.members(b'}', |reader| {
+            if reader.peek() != Some(b'"') {
+                return Err(reader.fault("a field name in quotes"));
+            }
+            let name = reader.string()?;
+            reader.skip_space();
+            if reader.peek() != Some(b':') {
+                return Err(reader.fault("`:`"));
+            }
+            reader.at += 1;
+            reader.skip_space();
+            read(reader, name, depth + 1)
+        })
+    }
+
+    /// Passes over a value without keeping any of it.
+    fn pass_over(&mut self, depth: usize) -> Result<(), JsonError> {
+        if depth > MAX_DEPTH {
+            return Err(JsonError::TooDeep);
+        }
+        match self.peek() {
+            Some(b'"') => self.pass_over_string(),
+            Some(b'{') => self.members(b'}', |reader| {
+                if reader.peek() != Some(b'"') {
+                    return Err(reader.fault("a field name in quotes"));
+                }
+                reader.pass_over_string()?;
+                reader.skip_space();
+                if reader.peek() != Some(b':') {
+                    return Err(reader.fault("`:`"));
+                }
+                reader.at += 1;
+                reader.skip_space();
+                reader.pass_over(depth + 1)
+            }),
+            Some(b'[') => self.members(b']', |reader| reader.pass_over(depth + 1)),
+            _ => self.value(depth).map(drop),
+        }
+    }
+
+    /// Reads what stands between the brackets of a list or an object, each member by `read`.
+    fn members(
+        &mut self,
+        close: u8,
+        mut read: impl FnMut(&mut Self) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
         self.at += 1;
         self.skip_space();
-        if self.peek() == Some(b'}') {
+        if self.peek() == Some(close) {
             self.at += 1;
             return Ok(());
         }
         loop {
             self.skip_space();
-            if self.peek() != Some(b'"') {
-                return Err(self.fault("a field name in quotes"));
-            }
-            let name = self.string()?;
-            self.skip_space();
-            if self.peek() != Some(b':') {
-                return Err(self.fault("`:`"));
-            }
-            self.at += 1;
-            self.skip_space();
-            read(self, name, depth + 1)?;
+            read(self)?;
             self.skip_space();
             match self.peek() {
                 Some(b',') => self.at += 1,
-                Some(b'}') => {
+                Some(byte) if byte == close => {
                     self.at += 1;
                     return Ok(());
                 }
-                _ => return Err(self.fault("`,` or `}`")),
+                _ => return Err(self.fault(if close == b']' { "`,` or `]`" } else { "`,` or `}`" })),
             }
         }
     }
 
-    /// Passes over a value; a plain string and a list of nothing cost no allocation.
-    fn pass_over(&mut self, depth: usize) -> Result<(), JsonError> {
-        if self.peek() != Some(b'"') {
-            return self.value(depth).map(drop);
-        }
+    fn pass_over_string(&mut self) -> Result<(), JsonError> {
         let start = self.at;
         self.at += 1;
         loop {

@@ -68,7 +68,7 @@ pub struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { statement_timeout: Duration::from_mins(10), batch_rows: 8192, batch_bytes: 8 << 20, limit: None }
+        Self { statement_timeout: Duration::from_mins(10), batch_rows: 2048, batch_bytes: 2 << 20, limit: None }
     }
 }
 

@@ -24,5 +24,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Huge pages make the allocator's memory 50 MiB larger and nothing faster. Where the system cannot do without them,
+    // nothing else changes.
+    #[cfg(target_os = "linux")]
+    let _unchanged = rustix::thread::disable_transparent_huge_pages(true);
     cli::main()
 }

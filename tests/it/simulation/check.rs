@@ -171,28 +171,27 @@ pub(super) fn resends(kind: Kind, exchanges: &[Exchange]) -> usize {
     count
 }
 
-/// A record keeps its message id until it is acknowledged; an event keeps it for good and is applied once.
+/// An event keeps its message id for good and is applied once; an object's message id never names two records.
 fn message_ids(kind: Kind, exchanges: &[Exchange]) -> Vec<String> {
     let mut faults = Vec::new();
-    let mut last: BTreeMap<&str, (&Item, bool)> = BTreeMap::new();
-    let mut applied: BTreeMap<(&str, String), usize> = BTreeMap::new();
-    for exchange in exchanges.iter().filter(|_| kind.is_batched()) {
-        for item in &exchange.items {
-            if let Some((before, is_acknowledged)) = last.get(&*item.key) {
-                let may_differ = before.content != item.content || (kind != Kind::Events && *is_acknowledged);
-                if before.message_id != item.message_id && !may_differ {
-                    faults.push(format!("G6: the message id of `{}` changed", item.key));
-                }
+    let mut event_ids: BTreeMap<&str, &Option<String>> = BTreeMap::new();
+    let mut named: BTreeMap<&Option<String>, &Item> = BTreeMap::new();
+    let mut applied: BTreeMap<&str, usize> = BTreeMap::new();
+    for item in exchanges.iter().filter(|_| kind.is_batched()).flat_map(|exchange| &exchange.items) {
+        if kind == Kind::Events {
+            if *event_ids.entry(&item.key).or_insert(&item.message_id) != &item.message_id {
+                faults.push(format!("G6: the message id of event `{}` changed", item.key));
             }
-            last.insert(&item.key, (item, exchange.is_acknowledged()));
-            // An event whose row changes while its outcome is unknown is another message.
-            *applied.entry((&item.key, format!("{:?}", item.content))).or_default() += usize::from(item.changed);
+            *applied.entry(&item.key).or_default() += usize::from(item.changed);
+        } else {
+            let first = named.entry(&item.message_id).or_insert(item);
+            if (&first.key, &first.content) != (&item.key, &item.content) {
+                faults.push(format!("G6: a message id of `{}` names two records", item.key));
+            }
         }
     }
-    if kind == Kind::Events {
-        let twice = applied.iter().filter(|(_, count)| **count > 1);
-        faults.extend(twice.map(|((key, _), count)| format!("G6: the event `{key}` was applied {count} times")));
-    }
+    let twice = applied.iter().filter(|(_, count)| **count > 1);
+    faults.extend(twice.map(|(key, count)| format!("G6: the event `{key}` was applied {count} times")));
     faults
 }
 
