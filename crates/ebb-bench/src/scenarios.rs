@@ -213,7 +213,7 @@ fn p7(settings: &Settings) -> anyhow::Result<()> {
 fn p9(settings: &Settings) -> anyhow::Result<()> {
     let rows = settings.sent_rows;
     let runtime = tokio::runtime::Runtime::new()?;
-    let delay = r#"{"rules":[{"match":{},"do":{"delay_ms":50},"forever":true}]}"#;
+    let delay = r#"[{"match":{},"do":{"delay_ms":50},"forever":true}]"#;
     let sandbox = runtime.block_on(start(None, Some(delay)))?;
     let (folder, _) = sqlite_project(rows, &sandbox.rest_url(), 100_000_000)?;
     let own = measure(&mut ebb_command(folder.path(), &["run", "accounts"])?, &[0])?;

@@ -36,7 +36,7 @@ pub struct EngineOptions {
     pub transport: Arc<dyn Transport>,
     /// Where working files go (`.ebb/work`); made when missing.
     pub work_directory: PathBuf,
-    /// Bytes that a diff keeps in memory before it spills; 32 MiB by default.
+    /// Bytes that a diff keeps in memory before it spills.
     pub spill_budget: usize,
     /// The longest `Retry-After`, and the longest outage, that a run waits for; 15 min by default.
     pub patience: Duration,
@@ -390,6 +390,7 @@ impl Engine {
             changed: AtomicBool::new(false),
             suspects: Mutex::new(Suspects::default()),
             operations: plan.add + plan.change + plan.remove,
+            forgotten: Mutex::default(),
         })
     }
 

@@ -37,6 +37,7 @@ pub(crate) struct Run {
     pub(crate) changed: std::sync::atomic::AtomicBool,
     pub(crate) suspects: Mutex<Suspects>,
     pub(crate) operations: u64,
+    pub(crate) forgotten: Mutex<BTreeSet<Lookup>>,
 }
 
 /// Rejections that may yet turn out to be one fault of the whole run.
@@ -379,6 +380,9 @@ impl Run {
             let (fate, change) = self.judge_row(&operation, outcome, repeatable, &mut settlement.ids);
             fates.add(fate, 1);
             accepted += usize::from(fate == Fate::Accepted);
+            if fate == Fate::Rejected && operation.has_references {
+                self.forget_references(&operation.row).await;
+            }
             if unheard && fate == Fate::Rejected && operation.row.entry.is_some() {
                 // An earlier try may have been applied before this one was refused.
                 let change = EntryChange::Uncertain { replaces: operation.row.entry };
@@ -408,6 +412,24 @@ impl Run {
                     tracing::error!(%error, "late confirms could not be marked for sending again");
                 }
                 self.counts().add(Fate::Pending, u64::try_from(keys.len()).unwrap_or(0));
+            }
+        }
+    }
+
+    /// Forgets the remembered ids that a refused record referred to: one of them may be of an object that is gone. The next
+    /// run asks for them again; each is forgotten once a run.
+    async fn forget_references(&self, row: &PlanRow) {
+        let mut found = BTreeSet::new();
+        read_object(row.record.as_deref()).values().for_each(|field| references(field, &mut found));
+        let destination = self.job.destination.identity().to_string();
+        for lookup in found {
+            let is_first = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner).insert(lookup.clone());
+            if !is_first {
+                continue;
+            }
+            let forgotten = self.caller.store.learn_id(&destination, &lookup.object, &lookup.external_id, None).await;
+            if let Err(error) = forgotten {
+                self.state_failed(&error);
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::output::escape;
 const SETTINGS_FILE: &str = "ebb.yaml";
 
 /// Bytes that a diff keeps in memory before it spills.
-const SPILL_BUDGET: usize = 32 << 20;
+const SPILL_BUDGET: usize = 16 << 20;
 
 /// The longest `Retry-After`, and the longest outage, that a run waits for.
 const PATIENCE: Duration = Duration::from_mins(15);
