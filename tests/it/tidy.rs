@@ -23,15 +23,6 @@ const FORBIDDEN_PARTS: &[&str] = &["Manager", "Handler", "Processor", "Helper", 
 const FORBIDDEN_NAMES: &[&str] =
     &["Job", "Task", "Pipeline", "Item", "Entity", "Payload", "Event", "Sink", "Connector", "Data", "Info"];
 
-/// Names that break the rule and wait for a better one.
-const NOT_YET_RENAMED: &[&str] = &[
-    "crates/ebb-engine/src/lib.rs: job",
-    "crates/ebb/src/main.rs: job",
-    "crates/ebb/src/cli/template.rs: Data",
-    "crates/ebb-testkit/src/service/exchange.rs: Item",
-    "tests/it/simulation/mod.rs: job",
-];
-
 /// One committed (or soon to be) file.
 struct File {
     path: String,
@@ -190,8 +181,7 @@ fn names_hold_no_forbidden_word() {
             let is_name = FORBIDDEN_NAMES.contains(&whole.concat().as_str());
             // An associated type of a trait that is not ours is named there.
             let is_theirs = line.trim_start().starts_with("type ") && line.starts_with(' ');
-            let is_known = NOT_YET_RENAMED.contains(&format!("{}: {name}", file.path).as_str());
-            if is_drawer || has_part || (is_name && !is_theirs && !is_known) {
+            if is_drawer || has_part || (is_name && !is_theirs) {
                 faults.push(format!("{}:{number}: `{name}` is no name for a thing of ours", file.path));
             }
         }

@@ -17,10 +17,10 @@ use crate::call_log::{LineStyle, unfinished_line};
 use crate::error::EngineError;
 use crate::execute::{Run, Suspects};
 use crate::ids::Ids;
-use crate::job::{PlanRequest, RunRequest, Scope, SyncJob};
 use crate::lease::{LeaseKeeper, Waiting};
 use crate::planning::PlanFor;
 use crate::report::{PlanSummary, Progress, RunCounts, RunReport, RunStatus};
+use crate::request::{PlanRequest, ReadySync, RunRequest, Scope};
 use crate::sealed;
 use crate::transport::Transport;
 use crate::write::{Caller, Halt};
@@ -76,7 +76,7 @@ struct Prepared {
 
 /// A run that holds its leases.
 struct Begun<'a> {
-    job: &'a SyncJob,
+    sync: &'a ReadySync,
     request: &'a RunRequest,
     id: RunId,
     time: DateTime<Utc>,
@@ -108,12 +108,12 @@ impl Engine {
     /// Every variant of [`EngineError`] but `Busy`, `Credentials` and `Sum`.
     pub async fn plan(
         &self,
-        job: &SyncJob,
+        sync: &ReadySync,
         request: &PlanRequest,
         progress: &dyn Progress,
     ) -> Result<PlanSummary, EngineError> {
         self.make_plan(&PlanFor {
-            job,
+            sync,
             scope: &request.scope,
             override_guards: &request.override_guards,
             run: self.ids.run(self.options.clock.now()).to_string(),
@@ -133,40 +133,40 @@ impl Engine {
     /// Every variant of [`EngineError`] but `Credentials`.
     pub async fn run(
         &self,
-        job: &SyncJob,
+        sync: &ReadySync,
         request: &RunRequest,
         progress: &dyn Progress,
     ) -> Result<RunReport, EngineError> {
         let (store, clock) = (&self.options.store, &self.options.clock);
         let since = clock.elapsed();
         let sealed = match &request.plan {
-            Some(path) => Some(self.open_sealed(job, path).await?),
+            Some(path) => Some(self.open_sealed(sync, path).await?),
             None => None,
         };
         let scopes =
-            [format!("sync:{}", job.name), format!("object:{}:{}", job.destination.identity(), job.write.object)];
-        let waiting = Waiting { no_wait: request.no_wait, request_timeout: job.request_timeout, progress };
-        let keeper = LeaseKeeper::take(store, clock, &job.name, &scopes, waiting).await?;
+            [format!("sync:{}", sync.name), format!("object:{}:{}", sync.destination.identity(), sync.write.object)];
+        let waiting = Waiting { no_wait: request.no_wait, request_timeout: sync.request_timeout, progress };
+        let keeper = LeaseKeeper::take(store, clock, &sync.name, &scopes, waiting).await?;
         let (id, time) = match &sealed {
             Some(header) if store.find_runs(&header.run).await?.is_empty() => {
                 (RunId(header.run.as_str().into()), header.time)
             }
             _ => (RunId(self.ids.run(clock.now()).to_string().into()), clock.now()),
         };
-        let state = store.sync(&job.identity()).await?;
+        let state = store.sync(&sync.identity()).await?;
         let first_of_plan = sealed.as_ref().is_none_or(|header| header.run == *id.0);
-        let begun = Begun { job, request, id, time, since, state, progress, first_of_plan };
+        let begun = Begun { sync, request, id, time, since, state, progress, first_of_plan };
         let (result, keeper) = self.run_leased(&begun, sealed.as_ref(), keeper).await;
         keeper.release().await?;
         result
     }
 
-    async fn open_sealed(&self, job: &SyncJob, path: &Path) -> Result<PlanHeader, EngineError> {
+    async fn open_sealed(&self, sync: &ReadySync, path: &Path) -> Result<PlanHeader, EngineError> {
         let key = self.options.store.secret_key("plan").await?;
         let reader = PlanReader::open(path, Some(key))?;
         let header = reader.header().clone();
-        let refused = |message: String| EngineError::Refused { sync: job.name.clone(), message };
-        if header.sync != job.name {
+        let refused = |message: String| EngineError::Refused { sync: sync.name.clone(), message };
+        if header.sync != sync.name {
             return Err(refused(format!("the plan is of sync `{}`", header.sync)));
         }
         if header.version != self.options.version {
@@ -216,11 +216,11 @@ impl Engine {
         let lease = keeper.lease()?;
         let run = NewRun {
             id: begun.id.clone(),
-            sync: begun.job.name.clone(),
+            sync: begun.sync.name.clone(),
             started_at: self.options.clock.now(),
             trigger: begun.request.trigger.clone(),
             commit: begun.request.commit.clone(),
-            config: begun.job.config,
+            config: begun.sync.config,
         };
         store.begin_run(lease, &run).await?;
         let open = store.open_intents(begun.state.id).await?;
@@ -229,7 +229,7 @@ impl Engine {
                 .iter()
                 .map(|intent| CallEntry {
                     run: intent.run.clone(),
-                    line: unfinished_line(intent, &begun.job.name),
+                    line: unfinished_line(intent, &begun.sync.name),
                     keys: intent.keys.iter().map(RowKey::hash).collect(),
                 })
                 .collect();
@@ -253,7 +253,7 @@ impl Engine {
         let whole = Scope::default();
         let fresh = self
             .make_plan(&PlanFor {
-                job: begun.job,
+                sync: begun.sync,
                 scope: if sealed.is_some() { &whole } else { &begun.request.scope },
                 override_guards: &begun.request.override_guards,
                 run: begun.id.to_string(),
@@ -265,7 +265,7 @@ impl Engine {
         let (Some(header), Some(path)) = (sealed, &begun.request.plan) else {
             return Ok(Prepared { footer: fresh.footer, header: fresh.header, file: fresh.file });
         };
-        let refused = |message: String| EngineError::Refused { sync: begun.job.name.clone(), message };
+        let refused = |message: String| EngineError::Refused { sync: begun.sync.name.clone(), message };
         let moved = sealed::what_moved(path, file, header, &fresh.header)?;
         if !moved.is_empty() {
             if !begun.first_of_plan {
@@ -329,7 +329,7 @@ impl Engine {
         if !ended.counts.holds() {
             let known = ended.counts.unchanged + ended.counts.accepted + ended.counts.rejected;
             let known = known + ended.counts.skipped + ended.counts.pending;
-            let sum = EngineError::Sum { sync: begun.job.name.clone(), read: ended.counts.read, known };
+            let sum = EngineError::Sum { sync: begun.sync.name.clone(), read: ended.counts.read, known };
             return (Err(sum), run.caller.keeper);
         }
         finish(&mut ended, halt, footer, &begun.state);
@@ -342,8 +342,8 @@ impl Engine {
         footer: &PlanFooter,
         keeper: LeaseKeeper,
     ) -> Result<Run, (EngineError, LeaseKeeper)> {
-        let job = begun.job;
-        let namespace = match &job.project {
+        let sync = begun.sync;
+        let namespace = match &sync.project {
             Some(project) => project.clone(),
             None => match self.options.store.installation().await {
                 Ok(installation) => installation,
@@ -365,15 +365,15 @@ impl Engine {
             store: Arc::clone(&self.options.store),
             clock: Arc::clone(&self.options.clock),
             transport: Arc::clone(&self.options.transport),
-            budgets: self.gates(job),
+            budgets: self.gates(sync),
             apis: vec![Api::Rest, Api::Analytics],
             keeper,
             run: begun.id.clone(),
-            sync_name: job.name.clone(),
+            sync_name: sync.name.clone(),
             sync: begun.state.id,
-            request_timeout: job.request_timeout,
+            request_timeout: sync.request_timeout,
             patience: self.options.patience,
-            style: LineStyle::new(job.body_cap, job.redact.clone()),
+            style: LineStyle::new(sync.body_cap, sync.redact.clone()),
             stop: self.options.stop.clone(),
             halt,
             next_intent: AtomicU64::new(1),
@@ -382,7 +382,7 @@ impl Engine {
             note: Mutex::new(None),
         };
         Ok(Run {
-            job: job.clone(),
+            sync: sync.clone(),
             caller,
             namespace,
             generation: begun.state.generation,
@@ -395,9 +395,9 @@ impl Engine {
     }
 
     /// Returns the gates of a destination's budgets; destinations with one token share theirs.
-    fn gates(&self, job: &SyncJob) -> Vec<Arc<BudgetGate>> {
+    fn gates(&self, sync: &ReadySync) -> Vec<Arc<BudgetGate>> {
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        job.destination
+        sync.destination
             .budgets()
             .iter()
             .map(|budget| {
@@ -423,7 +423,7 @@ impl Engine {
             status: ended.status.word().to_owned(),
             finished_at: self.options.clock.now(),
             summary: summary.to_string(),
-            mapping: ended.read_everything.then(|| begun.job.mapping.digest()),
+            mapping: ended.read_everything.then(|| begun.sync.mapping.digest()),
             cursor: ended.cursor.clone(),
             read_everything: ended.read_everything,
         };
@@ -436,7 +436,7 @@ impl Engine {
         }
         Ok(RunReport {
             id: begun.id.clone(),
-            sync: begun.job.name.clone(),
+            sync: begun.sync.name.clone(),
             status: ended.status,
             counts: ended.counts,
             messages: ended.messages,

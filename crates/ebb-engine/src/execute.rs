@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::error::EngineError;
-use crate::job::SyncJob;
 use crate::look_up::{Resolved, references, substitute_object};
 use crate::report::{Phase, Progress, RunCounts, Snapshot};
+use crate::request::ReadySync;
 use crate::write::{Caller, Driven, Halt, Made};
 
 /// Operations that are resolved together before they are sent.
@@ -29,7 +29,7 @@ const MOST_RETRIES: u32 = 3;
 /// A run's executing half: what its tasks share.
 #[derive(Debug)]
 pub(crate) struct Run {
-    pub(crate) job: SyncJob,
+    pub(crate) sync: ReadySync,
     pub(crate) caller: Caller,
     pub(crate) namespace: uuid::Uuid,
     pub(crate) generation: u32,
@@ -73,7 +73,7 @@ impl Run {
         plan: &mut PlanReader,
         progress: &dyn Progress,
     ) -> Result<(), EngineError> {
-        let slots = Arc::new(Semaphore::new(self.job.concurrency.max(1)));
+        let slots = Arc::new(Semaphore::new(self.sync.concurrency.max(1)));
         let mut tasks = JoinSet::new();
         let mut quiet = Vec::new();
         let mut chunk = Vec::new();
@@ -221,7 +221,7 @@ impl Run {
             self.state_failed(&error);
         }
         let operations = self.substitute_all(operations, resolved).await;
-        let size = self.job.destination.batch_size(&self.job.write).max(1);
+        let size = self.sync.destination.batch_size(&self.sync.write).max(1);
         let mut rest = operations.into_iter().peekable();
         while rest.peek().is_some() {
             let group: Vec<Operation> = rest.by_ref().take(size).collect();
@@ -287,7 +287,7 @@ impl Run {
         let mut retries = 0;
         let outcomes = loop {
             let records = group.iter().map(|operation| self.write_record(operation)).collect();
-            let mut steps = self.job.destination.write(&self.job.write, records);
+            let mut steps = self.sync.destination.write(&self.sync.write, records);
             match self.caller.drive(steps.as_mut(), &keys, &mut made, &|outcomes| summarize(outcomes)).await {
                 Driven::Done(outcomes) => {
                     let wait = outcomes.iter().find_map(|outcome| match outcome {
@@ -343,8 +343,8 @@ impl Run {
     /// object's id is the run's and the record's: a record that was sent unheard in an earlier run, and is sent again after
     /// another one, must not be dropped as a repetition of the first.
     fn message_name(&self, row: &PlanRow) -> String {
-        let (sync, generation, key) = (&self.job.name, self.generation, row.key.text());
-        if self.job.write.match_field.is_none() {
+        let (sync, generation, key) = (&self.sync.name, self.generation, row.key.text());
+        if self.sync.write.match_field.is_none() {
             return format!("{sync}\0{generation}\0{key}\0{}", row.revision);
         }
         format!("{sync}\0{generation}\0{key}\0{}\0{}\0{}", row.digest, row.revision, self.caller.run)
@@ -421,7 +421,7 @@ impl Run {
     async fn forget_references(&self, row: &PlanRow) {
         let mut found = BTreeSet::new();
         read_object(row.record.as_deref()).values().for_each(|field| references(field, &mut found));
-        let destination = self.job.destination.identity().to_string();
+        let destination = self.sync.destination.identity().to_string();
         for lookup in found {
             let is_first = self.forgotten.lock().unwrap_or_else(PoisonError::into_inner).insert(lookup.clone());
             if !is_first {
@@ -444,11 +444,11 @@ impl Run {
         let row = &operation.row;
         match outcome {
             Outcome::Accepted { id, created } => {
-                if self.job.remember_ids
+                if self.sync.remember_ids
                     && let Some(id) = &id
                     && let Some(external_id) = operation.record.fields.get("externalId").and_then(Value::as_text)
                 {
-                    ids.push((self.job.write.object.clone(), external_id.to_owned(), id.clone()));
+                    ids.push((self.sync.write.object.clone(), external_id.to_owned(), id.clone()));
                 }
                 let change = EntryChange::Accept {
                     replaces: row.entry,

@@ -7,7 +7,7 @@ use ebb_row::{Batch, Hash128, RowReader, Value};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::job::SyncJob;
+use crate::request::ReadySync;
 use crate::staging::{SpillFile, StagedRows, Staging};
 
 /// How many rows with a null key a plan names.
@@ -46,32 +46,32 @@ pub(crate) struct FirstPass {
 impl FirstPass {
     pub(crate) fn new(
         engine: &Engine,
-        job: &SyncJob,
+        sync: &ReadySync,
         schema: &Schema,
         seen: Option<SeenSet>,
         only: Option<Hash128>,
     ) -> Result<Self, EngineError> {
-        let reads = job.mapping.reads();
+        let reads = sync.mapping.reads();
         let names: Vec<&str> = schema
             .fields()
             .iter()
             .map(|field| field.name().as_str())
             .filter(|name| reads.every || reads.names.contains(*name))
             .collect();
-        let salt = job.mapping.digest();
-        let fingerprinter = Fingerprinter::new(schema, &names, &job.primary_key, salt)
-            .map_err(|error| job.project_fault(error.to_string()))?;
+        let salt = sync.mapping.digest();
+        let fingerprinter = Fingerprinter::new(schema, &names, &sync.primary_key, salt)
+            .map_err(|error| sync.project_fault(error.to_string()))?;
         let used: Vec<usize> = schema
             .fields()
             .iter()
             .enumerate()
-            .filter(|(_, field)| names.contains(&field.name().as_str()) || job.primary_key.contains(field.name()))
+            .filter(|(_, field)| names.contains(&field.name().as_str()) || sync.primary_key.contains(field.name()))
             .map(|(at, _)| at)
             .collect();
         let directory = &engine.options.work_directory;
         let id = engine.ids.any();
         let spill = SpillFile::create(directory, &format!("{id}.entries"))?;
-        let cursor_column = job.cursor.as_ref().and_then(|(name, _)| schema.column_with_name(name).map(|(at, _)| at));
+        let cursor_column = sync.cursor.as_ref().and_then(|(name, _)| schema.column_with_name(name).map(|(at, _)| at));
         Ok(Self {
             fingerprinter,
             hashes: Hashes::default(),

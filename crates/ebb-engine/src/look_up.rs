@@ -79,7 +79,7 @@ impl Run {
                 by_object.entry(&lookup.object).or_default().push(Arc::clone(&lookup.external_id));
             }
         }
-        let destination = self.job.destination.identity().to_string();
+        let destination = self.sync.destination.identity().to_string();
         for (object, external_ids) in by_object {
             let known = self.caller.store.known_ids(&destination, object, &external_ids).await?;
             let mut unknown = Vec::new();
@@ -103,11 +103,11 @@ impl Run {
         wanted: &BTreeMap<Lookup, Vec<RowKey>>,
         resolved: &mut Resolved,
     ) -> Result<(), StateError> {
-        let size = self.job.destination.look_up_size(object).max(1);
+        let size = self.sync.destination.look_up_size(object).max(1);
         let questions: Vec<Vec<Arc<str>>> = external_ids.chunks(size).map(<[_]>::to_vec).collect();
         let mut answers = futures::stream::iter(questions)
             .map(|ids| self.ask_once(object, ids, wanted))
-            .buffered(self.job.concurrency.max(1));
+            .buffered(self.sync.concurrency.max(1));
         while let Some(answer) = answers.next().await {
             for (lookup, id) in answer? {
                 match id {
@@ -131,7 +131,7 @@ impl Run {
             .collect();
         let keys: Vec<RowKey> =
             lookups.iter().filter_map(|lookup| wanted.get(lookup)).flatten().take(KEYS_NAMED).cloned().collect();
-        let mut steps = self.job.destination.look_up(object, external_ids);
+        let mut steps = self.sync.destination.look_up(object, external_ids);
         let mut made = Made::default();
         let driven = self.caller.drive(steps.as_mut(), &keys, &mut made, &|_| ("answered", None)).await;
         // Without a line, marks would close the intents of these numbers of every run: an intent that was never sent stays.
@@ -139,7 +139,7 @@ impl Run {
             self.caller.store.log_calls(self.caller.sync, made.calls, made.intents).await?;
         }
         let Driven::Done(ids) = driven else { return Ok(Vec::new()) };
-        let destination = self.job.destination.identity().to_string();
+        let destination = self.sync.destination.identity().to_string();
         for (lookup, id) in lookups.iter().zip(&ids) {
             if let Some(id) = id {
                 self.caller.store.learn_id(&destination, object, &lookup.external_id, Some(id)).await?;

@@ -14,14 +14,14 @@ use ebb_state::{
 use crate::candidates::CandidateQueue;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::job::{Scope, SyncJob};
 use crate::planning::{CHUNK, PlanFor, REPEATED};
+use crate::request::{ReadySync, Scope};
 use crate::staging::{StagedBatch, StagedRows};
 
 /// The second pass: candidates to plan rows.
 pub(crate) struct Mapper<'a> {
     engine: &'a Engine,
-    job: &'a SyncJob,
+    sync: &'a ReadySync,
     scope: &'a Scope,
     state: &'a SyncState,
     adopt: bool,
@@ -47,13 +47,14 @@ impl<'a> Mapper<'a> {
         adopt: bool,
         columns: &Schema,
     ) -> Result<Self, EngineError> {
-        let job = wanted.job;
+        let sync = wanted.sync;
         let reader = RowReader::new(columns)
             .ok_or_else(|| EngineError::Storage("the working file of the plan has unknown types".to_owned()))?;
-        let keys = job.primary_key.iter().filter_map(|name| columns.column_with_name(name).map(|(at, _)| at)).collect();
-        let bound = job.mapping.bind(reader.names());
-        let context = MappingContext { sync: job.name.clone(), run_id: wanted.run.clone(), run_time: wanted.time };
-        Ok(Self { engine, job, scope: wanted.scope, state, adopt, has_rejections: true, reader, keys, bound, context })
+        let keys =
+            sync.primary_key.iter().filter_map(|name| columns.column_with_name(name).map(|(at, _)| at)).collect();
+        let bound = sync.mapping.bind(reader.names());
+        let context = MappingContext { sync: sync.name.clone(), run_id: wanted.run.clone(), run_time: wanted.time };
+        Ok(Self { engine, sync, scope: wanted.scope, state, adopt, has_rejections: true, reader, keys, bound, context })
     }
 
     pub(crate) async fn map_all(
@@ -190,7 +191,7 @@ impl<'a> Mapper<'a> {
             }
             if rejection.kind == RejectionKind::Destination
                 && rejection.seen == row.seen
-                && rejection.tries >= self.job.rejected_tries
+                && rejection.tries >= self.sync.rejected_tries
             {
                 row.reason = Some(format!("quarantined after {} tries: {}", rejection.tries, rejection.reason));
                 row.rejected_by = Some(rejection.kind.word().to_owned());
@@ -200,7 +201,7 @@ impl<'a> Mapper<'a> {
         let mapped = candidate.row.and_then(|cells| {
             let record = self.bound.record(&cells, &self.context).map_err(|fault| fault.to_string())?;
             let digest = record.digest().map_err(|error| error.to_string())?;
-            self.job.destination.judge_record(&self.job.write, &record)?;
+            self.sync.destination.judge_record(&self.sync.write, &record)?;
             Ok((record, digest))
         });
         let (record, digest) = match mapped {
@@ -226,10 +227,10 @@ impl<'a> Mapper<'a> {
         let Some(entry) = entry else {
             return Ok(if self.adopt { PlanKind::Adopt } else { PlanKind::Operation(OperationKind::Add) });
         };
-        if self.scope.full && self.job.write.mode != SyncMode::Insert {
+        if self.scope.full && self.sync.write.mode != SyncMode::Insert {
             return Ok(PlanKind::Operation(OperationKind::Change));
         }
-        if entry.digest == digest || self.job.write.mode == SyncMode::Insert {
+        if entry.digest == digest || self.sync.write.mode == SyncMode::Insert {
             return Ok(PlanKind::Refresh);
         }
         let accepted = parse_json(&entry.record, true)
@@ -237,7 +238,7 @@ impl<'a> Mapper<'a> {
             .and_then(|value| value.as_object().cloned())
             .ok_or_else(|| StateError::Unusable("a kept record is damaged".to_owned()))?;
         let accepted = Accepted { digest: entry.digest, record: &accepted };
-        Ok(match decide(self.job.write.mode, record, digest, Some(&accepted)) {
+        Ok(match decide(self.sync.write.mode, record, digest, Some(&accepted)) {
             Decision::Refresh => PlanKind::Refresh,
             Decision::Send(_) if self.adopt => PlanKind::Adopt,
             Decision::Send(kind) => PlanKind::Operation(kind),

@@ -17,9 +17,9 @@ use ebb_state::{
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::first_pass::{FirstPass, ReadRows};
-use crate::job::{OnRemoved, Scope, SyncJob};
 use crate::mapper::Mapper;
 use crate::report::{Phase, PlanSummary, Progress, Snapshot};
+use crate::request::{OnRemoved, ReadySync, Scope};
 use crate::staging::SpillFile;
 
 /// Candidates that are mapped together.
@@ -35,7 +35,7 @@ impl From<SpillError> for EngineError {
 
 /// What a plan is made for.
 pub(crate) struct PlanFor<'a> {
-    pub(crate) job: &'a SyncJob,
+    pub(crate) sync: &'a ReadySync,
     pub(crate) scope: &'a Scope,
     pub(crate) override_guards: &'a [String],
     pub(crate) run: String,
@@ -44,7 +44,7 @@ pub(crate) struct PlanFor<'a> {
     pub(crate) progress: &'a dyn Progress,
 }
 
-impl SyncJob {
+impl ReadySync {
     /// Returns what the sync's snapshot belongs to.
     pub fn identity(&self) -> SyncIdentity {
         SyncIdentity {
@@ -67,30 +67,30 @@ impl SyncJob {
 impl Engine {
     /// Makes a plan and seals it with the store's key.
     pub(crate) async fn make_plan(&self, wanted: &PlanFor<'_>) -> Result<PlanSummary, EngineError> {
-        let job = wanted.job;
+        let sync = wanted.sync;
         let store = &self.options.store;
-        let state = store.sync(&job.identity()).await?;
-        check_identity(job, &state)?;
-        check_first_run(job, wanted.scope, &state)?;
+        let state = store.sync(&sync.identity()).await?;
+        check_identity(sync, &state)?;
+        check_first_run(sync, wanted.scope, &state)?;
         let adopt = wanted.scope.adopt
-            || (!state.has_history && (job.adopt_first || wanted.scope.first_run_send == Some(false)));
+            || (!state.has_history && (sync.adopt_first || wanted.scope.first_run_send == Some(false)));
         let mut index = store.index(state.id).await?;
         let cursor_from = if wanted.scope.full { None } else { state.cursor.clone() };
         let mut read = self.read_model(wanted, index.as_mut(), cursor_from).await?;
         update(wanted.progress, Phase::Planning, read.read);
-        let read_everything = wanted.scope.key.is_none() && wanted.scope.limit.is_none() && job.cursor.is_none();
+        let read_everything = wanted.scope.key.is_none() && wanted.scope.limit.is_none() && sync.cursor.is_none();
         let header = PlanHeader {
             id: self.ids.any().to_string(),
             version: self.options.version.clone(),
-            sync: job.name.clone(),
+            sync: sync.name.clone(),
             run: wanted.run.clone(),
             time: wanted.time,
-            destination: job.destination.identity().to_string(),
-            object: job.write.object.clone(),
-            mode: job.write.mode.word().to_owned(),
-            api: job.write.api.word().to_owned(),
-            config: job.config,
-            mapping: job.mapping.digest(),
+            destination: sync.destination.identity().to_string(),
+            object: sync.write.object.clone(),
+            mode: sync.write.mode.word().to_owned(),
+            api: sync.write.api.word().to_owned(),
+            config: sync.config,
+            mapping: sync.mapping.digest(),
             counter: state.counter,
             generation: state.generation,
             read_everything,
@@ -109,7 +109,7 @@ impl Engine {
         let mut mapper = Mapper::new(self, wanted, &state, adopt, read.staged.columns())?;
         mapper.map_all(read.staged, candidates, &mut writer, &mut counts).await?;
         if read_everything {
-            self.plan_removed(job, &state, &removed, &mut writer).await?;
+            self.plan_removed(sync, &state, &removed, &mut writer).await?;
         }
         let footer = finish_footer(wanted, &state, counts, read.cursor, read.null_key_rows);
         writer.finish(&footer)?;
@@ -123,31 +123,31 @@ impl Engine {
         index: &mut dyn PriorIndex,
         cursor_from: Option<String>,
     ) -> Result<ReadRows, EngineError> {
-        let job = wanted.job;
-        let source_failed = |cause| EngineError::Source { sync: job.name.clone(), cause };
+        let sync = wanted.sync;
+        let source_failed = |cause| EngineError::Source { sync: sync.name.clone(), cause };
         let query = Query {
-            sql: job.sql.clone(),
-            cursor: job.cursor.as_ref().map(|(column, lookback)| CursorBound {
+            sql: sync.sql.clone(),
+            cursor: sync.cursor.as_ref().map(|(column, lookback)| CursorBound {
                 column: column.clone(),
                 from: cursor_from.map(|from| look_back(&from, *lookback)),
             }),
         };
         let options = ReadOptions {
-            statement_timeout: job.statement_timeout,
+            statement_timeout: sync.statement_timeout,
             limit: wanted.scope.limit,
             ..ReadOptions::default()
         };
         let seen = if wanted.scope.full { None } else { seen_set(index, self.ids.any())? };
         // A source that hangs is left alone when the process is to stop.
         let mut stop = self.options.stop.clone();
-        let stopped = || EngineError::Stopped { sync: job.name.clone() };
+        let stopped = || EngineError::Stopped { sync: sync.name.clone() };
         let mut reader = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => return Err(stopped()),
-            reader = job.source.read(&query, &options) => reader.map_err(source_failed)?,
+            reader = sync.source.read(&query, &options) => reader.map_err(source_failed)?,
         };
-        let schema = check_columns(job, reader.columns())?;
-        let mut first = FirstPass::new(self, job, &schema, seen, wanted.scope.key.as_ref().map(RowKey::hash))?;
+        let schema = check_columns(sync, reader.columns())?;
+        let mut first = FirstPass::new(self, sync, &schema, seen, wanted.scope.key.as_ref().map(RowKey::hash))?;
         loop {
             let batch = tokio::select! {
                 biased;
@@ -202,12 +202,12 @@ impl Engine {
 
     async fn plan_removed(
         &self,
-        job: &SyncJob,
+        sync: &ReadySync,
         state: &SyncState,
         removed: &[EntryId],
         writer: &mut PlanWriter,
     ) -> Result<(), EngineError> {
-        let OnRemoved::Ignore = job.on_removed;
+        let OnRemoved::Ignore = sync.on_removed;
         for ids in removed.chunks(CHUNK) {
             for entry in self.options.store.entries(state.id, ids).await?.into_iter().flatten() {
                 writer.push(&PlanRow {
@@ -254,7 +254,7 @@ fn finish_footer(
 ) -> PlanFooter {
     let guarded = GuardCounts {
         live: counts.live,
-        read: if wanted.job.cursor.is_some() { counts.read.max(1) } else { counts.read },
+        read: if wanted.sync.cursor.is_some() { counts.read.max(1) } else { counts.read },
         added: counts.add,
         changed: counts.change,
         removed: counts.gone,
@@ -262,7 +262,7 @@ fn finish_footer(
     };
     // A look at a part of the model says nothing of what left it.
     let partial = wanted.scope.key.is_some() || wanted.scope.limit.is_some();
-    let mut guards = wanted.job.guards.clone();
+    let mut guards = wanted.sync.guards.clone();
     guards.empty &= !partial;
     let refusals = guards
         .judge(&guarded, wanted.override_guards)
@@ -270,21 +270,21 @@ fn finish_footer(
         .map(|refusal| (refusal.guard.to_owned(), refusal.message))
         .collect();
     let mut notes = Vec::new();
-    if state.mapping.is_some_and(|mapping| mapping != wanted.job.mapping.digest()) {
+    if state.mapping.is_some_and(|mapping| mapping != wanted.sync.mapping.digest()) {
         notes.push("the mapping changed since the last run: every row was mapped again".to_owned());
     }
     PlanFooter { counts, refusals, notes, cursor: cursor.or_else(|| state.cursor.clone()), null_key_rows }
 }
 
-fn check_identity(job: &SyncJob, state: &SyncState) -> Result<(), EngineError> {
-    let (old, new) = (&state.identity, job.identity());
+fn check_identity(sync: &ReadySync, state: &SyncState) -> Result<(), EngineError> {
+    let (old, new) = (&state.identity, sync.identity());
     let changed = [
         ("destination", old.destination.as_str(), new.destination.as_str()),
         ("object", old.object.as_str(), new.object.as_str()),
         ("match field", old.match_field.as_deref().unwrap_or("none"), new.match_field.as_deref().unwrap_or("none")),
     ];
     let Some((what, before, now)) = changed.into_iter().find(|(_, before, now)| before != now) else { return Ok(()) };
-    let name = &job.name;
+    let name = &sync.name;
     Err(EngineError::Refused {
         sync: name.clone(),
         message: format!(
@@ -294,25 +294,27 @@ fn check_identity(job: &SyncJob, state: &SyncState) -> Result<(), EngineError> {
     })
 }
 
-fn check_first_run(job: &SyncJob, scope: &Scope, state: &SyncState) -> Result<(), EngineError> {
-    if !job.is_events() || state.has_history || scope.first_run_send.is_some() || scope.adopt {
+fn check_first_run(sync: &ReadySync, scope: &Scope, state: &SyncState) -> Result<(), EngineError> {
+    if !sync.is_events() || state.has_history || scope.first_run_send.is_some() || scope.adopt {
         return Ok(());
     }
     let message = "the state has no record of this sync of events. Say whether its first run sends every row \
                    (`--first-run send`) or takes them as sent (`--first-run adopt`)";
-    Err(EngineError::Refused { sync: job.name.clone(), message: message.to_owned() })
+    Err(EngineError::Refused { sync: sync.name.clone(), message: message.to_owned() })
 }
 
-fn check_columns(job: &SyncJob, columns: &[Column]) -> Result<Schema, EngineError> {
-    for name in job.primary_key.iter().chain(job.cursor.iter().map(|(column, _)| column)) {
+fn check_columns(sync: &ReadySync, columns: &[Column]) -> Result<Schema, EngineError> {
+    for name in sync.primary_key.iter().chain(sync.cursor.iter().map(|(column, _)| column)) {
         if !columns.iter().any(|column| column.name == *name) {
             let names: Vec<_> = columns.iter().map(|column| format!("`{}`", column.name)).collect();
-            return Err(job.project_fault(format!("the model returns no column `{name}`; it has {}", names.join(", "))));
+            return Err(
+                sync.project_fault(format!("the model returns no column `{name}`; it has {}", names.join(", ")))
+            );
         }
     }
-    if let Some(fault) = job.mapping.check(columns).into_iter().next() {
+    if let Some(fault) = sync.mapping.check(columns).into_iter().next() {
         let hint = fault.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-        return Err(job.project_fault(format!("field `{}`: {}{hint}", fault.path, fault.message)));
+        return Err(sync.project_fault(format!("field `{}`: {}{hint}", fault.path, fault.message)));
     }
     let fields: Vec<_> = columns.iter().map(|column| column.kind.field(&column.name)).collect();
     Ok(Schema::new(fields))

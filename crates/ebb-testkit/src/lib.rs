@@ -15,4 +15,4 @@ mod service;
 pub use clock::VirtualClock;
 pub use model::{Model, ModelRow};
 pub use random::Random;
-pub use service::{Content, Exchange, Fault, FaultKind, FaultPlan, Item, Received, Service, ServiceSettings};
+pub use service::{CarriedRecord, Content, Exchange, Fault, FaultKind, FaultPlan, Received, Service, ServiceSettings};

@@ -1,7 +1,7 @@
 //! The `ebb` command.
 //!
 //! One file a command in `cli/`: it parses, calls the engine, prints. `workspace.rs` opens a project with its state,
-//! `job.rs` turns a sync's files into what the engine runs, `output/` shows plans, runs and calls to people and machines.
+//! `ready.rs` turns a sync's files into what the engine runs, `output/` shows plans, runs and calls to people and machines.
 //!
 //! This crate alone prints, exits, and reads the arguments and the environment. What it must never do: decide what is
 //! sent, or write a value from outside to a terminal or a page without escaping it (`output/escape.rs`).
@@ -11,9 +11,9 @@
 mod cli;
 mod demo;
 mod exit;
-mod job;
 mod logging;
 mod output;
+mod ready;
 mod retention;
 mod signals;
 mod workspace;

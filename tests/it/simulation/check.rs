@@ -7,10 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ebb_destination::{Method, Reply};
 use ebb_engine::RunReport;
 use ebb_state::{RunFilter, Store as _};
-use ebb_testkit::{Content, Exchange, Item};
+use ebb_testkit::{CarriedRecord, Content, Exchange};
 use serde_json::Value;
 
-use crate::simulation::job::{Kind, REQUEST_TIMEOUT};
+use crate::simulation::ready::{Kind, REQUEST_TIMEOUT};
 use crate::simulation::world::World;
 
 /// Checks everything at the end of a seed; `last` is the report of the last run.
@@ -104,7 +104,7 @@ async fn rejections(world: &World, last: &RunReport) -> Vec<String> {
 /// No entry without a record that was acknowledged.
 pub(super) async fn snapshot(world: &World, exchanges: &[Exchange]) -> Vec<String> {
     let Some(state) = world.sync_state().await else { return Vec::new() };
-    let mut acknowledged: BTreeMap<&str, Vec<&Item>> = BTreeMap::new();
+    let mut acknowledged: BTreeMap<&str, Vec<&CarriedRecord>> = BTreeMap::new();
     for exchange in exchanges.iter().filter(|exchange| writes(exchange) && exchange.is_acknowledged()) {
         for item in &exchange.items {
             acknowledged.entry(&item.key).or_default().push(item);
@@ -114,7 +114,7 @@ pub(super) async fn snapshot(world: &World, exchanges: &[Exchange]) -> Vec<Strin
     for entry in world.store.entries_all(state.id) {
         let record = flat(&entry.record);
         let of_key = acknowledged.get(entry.key.text()).into_iter().flatten();
-        let holds = |item: &Item| {
+        let holds = |item: &CarriedRecord| {
             item.content.iter().all(|(path, value)| record.get(path).map_or(value.is_null(), |kept| kept == value))
         };
         if !of_key.into_iter().any(|item| holds(item)) {
@@ -175,7 +175,7 @@ pub(super) fn resends(kind: Kind, exchanges: &[Exchange]) -> usize {
 fn message_ids(kind: Kind, exchanges: &[Exchange]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut event_ids: BTreeMap<&str, &Option<String>> = BTreeMap::new();
-    let mut named: BTreeMap<&Option<String>, &Item> = BTreeMap::new();
+    let mut named: BTreeMap<&Option<String>, &CarriedRecord> = BTreeMap::new();
     let mut applied: BTreeMap<&str, usize> = BTreeMap::new();
     for item in exchanges.iter().filter(|_| kind.is_batched()).flat_map(|exchange| &exchange.items) {
         if kind == Kind::Events {

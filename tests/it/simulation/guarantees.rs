@@ -7,8 +7,8 @@ use ebb_row::Clock as _;
 use ebb_testkit::{Exchange, FaultKind, FaultPlan, Random};
 
 use crate::simulation::check::{check_all, resends};
-use crate::simulation::job::{Kind, REQUEST_TIMEOUT, job};
 use crate::simulation::process::{Action, Call};
+use crate::simulation::ready::{Kind, REQUEST_TIMEOUT, ready};
 use crate::simulation::source::SourceFault;
 use crate::simulation::world::{End, PAUSE, Setting, Weather, World, in_virtual_time};
 
@@ -65,7 +65,7 @@ fn g1_after_a_crash_no_more_is_sent_again_than_was_in_flight() {
     in_virtual_time(async {
         let mut world = world(Kind::Accounts, 40);
         world.setting.bounds.concurrency = 4;
-        world.job = job("simulated", Kind::Accounts, &world.source, &world.setting.bounds);
+        world.ready = ready("simulated", Kind::Accounts, &world.source, &world.setting.bounds);
         let end = world.run(&Weather::with(200, Action::Crash { provably: true })).await;
         assert!(matches!(end, End::Crashed));
         let accepted = run(&mut world).await.counts.accepted;
@@ -187,7 +187,7 @@ fn g5_alone_on_a_key_no_request_is_throttled_and_the_rate_is_used() {
             world.setting.bounds.per_minute = per_minute;
             let limits = world.setting.bounds.clone();
             world.wire.lock().service.limit_to(usize::try_from(per_minute).expect("small"));
-            world.job = job("simulated", Kind::Accounts, &world.source, &limits);
+            world.ready = ready("simulated", Kind::Accounts, &world.source, &limits);
             let before = world.clock.elapsed() + PAUSE;
             run(&mut world).await;
             let took = world.clock.elapsed().saturating_sub(before).as_secs_f64();
@@ -206,8 +206,8 @@ fn g5_two_processes_on_one_key_share_its_rate() {
         world.wire.lock().service.limit_to(60);
         world.source.set(&world.model.rows, SourceFault::None);
         let (one, two) = (world.start(), world.start());
-        let accounts = job("accounts", Kind::Accounts, &world.source, &world.setting.bounds);
-        let organizations = job("organizations", Kind::Organizations, &world.source, &world.setting.bounds);
+        let accounts = ready("accounts", Kind::Accounts, &world.source, &world.setting.bounds);
+        let organizations = ready("organizations", Kind::Organizations, &world.source, &world.setting.bounds);
         let request = World::request(&Weather::fine());
         let (first, second) = tokio::join!(
             Box::pin(one.engine.run(&accounts, &request, &ebb_engine::Silent)),
@@ -323,11 +323,11 @@ fn g7_another_destination_under_the_same_name_is_refused() {
         let mut world = world(Kind::Accounts, 4);
         run(&mut world).await;
         let before = sent(&world).len();
-        world.job = job("simulated", Kind::Organizations, &world.source, &world.setting.bounds);
+        world.ready = ready("simulated", Kind::Organizations, &world.source, &world.setting.bounds);
         let error = world.run(&Weather::fine()).await.error();
         assert!(matches!(error, EngineError::Refused { .. }), "{error}");
         assert_eq!(sent(&world).len(), before);
-        world.job = job("simulated", Kind::Accounts, &world.source, &world.setting.bounds);
+        world.ready = ready("simulated", Kind::Accounts, &world.source, &world.setting.bounds);
         finish(world).await;
     });
 }

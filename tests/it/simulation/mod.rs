@@ -6,8 +6,8 @@
 
 mod check;
 mod guarantees;
-mod job;
 mod process;
+mod ready;
 mod seeds;
 mod source;
 mod sweep;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use ebb_testkit::{FaultPlan, Random};
 
 use crate::simulation::check::check_all;
-use crate::simulation::job::{Bounds, Kind};
 use crate::simulation::process::Action;
+use crate::simulation::ready::{Bounds, Kind};
 use crate::simulation::source::SourceFault;
 use crate::simulation::world::{Setting, Weather, World, in_virtual_time};
 

@@ -4,8 +4,8 @@
 use ebb_testkit::Random;
 
 use crate::simulation::check::check_all;
-use crate::simulation::job::Kind;
 use crate::simulation::process::Action;
+use crate::simulation::ready::Kind;
 use crate::simulation::world::{Setting, Weather, World, in_virtual_time};
 
 /// One disturbance at one step of the second run of a small world; `false` when the run had fewer steps.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use ebb_engine::{Engine, EngineError, EngineOptions, RunReport, RunRequest, RunStatus, Scope, Silent, SyncJob};
+use ebb_engine::{Engine, EngineError, EngineOptions, ReadySync, RunReport, RunRequest, RunStatus, Scope, Silent};
 use ebb_row::Clock;
 use ebb_state::{MemoryStore, Store};
 use ebb_testkit::{Content, Exchange, FaultPlan, Model, Random, Service, ServiceSettings, VirtualClock};
 
-use crate::simulation::job::{Bounds, Kind, job};
 use crate::simulation::process::{Action, Call, Process, SimStore, SimTransport};
+use crate::simulation::ready::{Bounds, Kind, ready};
 use crate::simulation::source::{SimSource, SourceFault};
 use crate::simulation::wire::Wire;
 
@@ -115,7 +115,7 @@ pub(super) struct World {
     pub(super) model: Model,
     /// Keys that the service knew before ebb came.
     pub(super) planted: BTreeSet<String>,
-    pub(super) job: SyncJob,
+    pub(super) ready: ReadySync,
     /// What happened, for people.
     pub(super) history: Vec<String>,
     /// What is wrong.
@@ -147,7 +147,7 @@ impl World {
         let planted = plant(&wire, setting.kind.object(), &model, &mut random);
         let keeps = memory_directory();
         Self {
-            job: job("simulated", setting.kind, &source, &setting.bounds),
+            ready: ready("simulated", setting.kind, &source, &setting.bounds),
             setting,
             clock,
             random,
@@ -209,8 +209,8 @@ impl World {
 
     /// Runs the sync once in a process of one's own choice.
     pub(super) async fn run_in(&self, alive: &Alive) -> Result<RunReport, EngineError> {
-        let (job, request) = (self.job.clone(), Self::request(&Weather::fine()));
-        Box::pin(alive.engine.run(&job, &request, &Silent)).await
+        let (ready, request) = (self.ready.clone(), Self::request(&Weather::fine()));
+        Box::pin(alive.engine.run(&ready, &request, &Silent)).await
     }
 
     /// Runs the sync once in a new process, until something happens at a call.
@@ -235,7 +235,7 @@ impl World {
         let request = Self::request(weather);
         tokio::time::sleep(PAUSE).await;
         let end = {
-            let run = Box::pin(alive.engine.run(&self.job, &request, &Silent));
+            let run = Box::pin(alive.engine.run(&self.ready, &request, &Silent));
             tokio::select! {
                 biased;
                 _ = alive.process.death() => End::Crashed,
@@ -349,7 +349,7 @@ impl World {
 
     /// Returns the sync as the store knows it.
     pub(super) async fn sync_state(&self) -> Option<ebb_state::SyncState> {
-        self.store.find_sync(&self.job.name).await.expect("the store works")
+        self.store.find_sync(&self.ready.name).await.expect("the store works")
     }
 }
 

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use ebb_destination::{Reply, Request};
 use serde_json::{Map, Value, json};
 
-use super::exchange::{Content, Item};
+use super::exchange::{CarriedRecord, Content};
 use super::{Service, flat, reply};
 
 pub(super) fn is_batch(request: &Request) -> bool {
@@ -17,13 +17,13 @@ fn text(message: &Map<String, Value>, name: &str) -> Option<String> {
 }
 
 /// The records of a batch. The key of an event is its property `id`: the service knows no other.
-pub(super) fn items(request: &Request) -> Vec<Item> {
+pub(super) fn items(request: &Request) -> Vec<CarriedRecord> {
     let body = request.body.as_deref().and_then(|body| serde_json::from_slice(body).ok());
     let messages: Vec<Map<String, Value>> = body.unwrap_or_default();
     messages.iter().map(item).collect()
 }
 
-fn item(message: &Map<String, Value>) -> Item {
+fn item(message: &Map<String, Value>) -> CarriedRecord {
     let kind = text(message, "type").unwrap_or_default();
     let inner = |name: &str| message.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
     let (key, content) = match kind.as_str() {
@@ -35,7 +35,7 @@ fn item(message: &Map<String, Value>) -> Item {
         "organization" => (text(message, "organizationId"), traits(&inner("traits"))),
         _ => (text(message, "userId"), traits(&inner("traits"))),
     };
-    Item { key: key.unwrap_or_default(), message_id: text(message, "messageId"), content, changed: false }
+    CarriedRecord { key: key.unwrap_or_default(), message_id: text(message, "messageId"), content, changed: false }
 }
 
 /// A trait that is reserved for a field goes by the field's name.
@@ -45,7 +45,11 @@ fn traits(traits: &Map<String, Value>) -> Content {
 }
 
 impl Service {
-    pub(super) fn apply_batch(&mut self, now: DateTime<Utc>, mut items: Vec<Item>) -> (Vec<Item>, Reply) {
+    pub(super) fn apply_batch(
+        &mut self,
+        now: DateTime<Utc>,
+        mut items: Vec<CarriedRecord>,
+    ) -> (Vec<CarriedRecord>, Reply) {
         if items.iter().any(|item| self.is_refused(&item.key) || item.message_id.is_none()) {
             return (items, reply(400, &json!({"error": "a message of the batch is invalid"})));
         }

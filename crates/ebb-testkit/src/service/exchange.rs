@@ -11,7 +11,7 @@ pub type Content = BTreeMap<String, Value>;
 
 /// One record in a request.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Item {
+pub struct CarriedRecord {
     /// The external id.
     pub key: String,
     /// The message id, where the API has one.
@@ -38,7 +38,7 @@ pub struct Exchange {
     /// When its sender knew how it ended; `None` when the sender died first.
     pub ended_at: Option<DateTime<Utc>>,
     /// The records that it carried.
-    pub items: Vec<Item>,
+    pub items: Vec<CarriedRecord>,
     /// Whether they were applied.
     pub applied: bool,
     /// Whether it was above the limit.

@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ebb_destination::{Reply, Request};
 use serde_json::{Map, Value, json};
 
-pub use exchange::{Content, Exchange, Item};
+pub use exchange::{CarriedRecord, Content, Exchange};
 pub use fault::{Fault, FaultKind, FaultPlan};
 
 /// How the service behaves.
@@ -32,7 +32,7 @@ pub struct Received {
     /// Its answer, before anything happens to that on the way.
     pub reply: Reply,
     /// The records that it carried; of a read, the one that was asked for.
-    pub items: Vec<Item>,
+    pub items: Vec<CarriedRecord>,
     /// Whether what it carried was applied.
     pub applied: bool,
     /// Whether it was above the limit.
@@ -146,11 +146,16 @@ impl Service {
     }
 
     /// Returns the records that a request carries; of a read, the one that is asked for.
-    pub fn items(&self, request: &Request) -> Vec<Item> {
+    pub fn items(&self, request: &Request) -> Vec<CarriedRecord> {
         if analytics::is_batch(request) { analytics::items(request) } else { self.rest_items(request) }
     }
 
-    fn apply(&mut self, now: DateTime<Utc>, request: &Request, items: Vec<Item>) -> (Vec<Item>, Reply) {
+    fn apply(
+        &mut self,
+        now: DateTime<Utc>,
+        request: &Request,
+        items: Vec<CarriedRecord>,
+    ) -> (Vec<CarriedRecord>, Reply) {
         if analytics::is_batch(request) { self.apply_batch(now, items) } else { self.apply_rest(now, request, items) }
     }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use ebb_destination::{Method, Reply, Request};
 use serde_json::{Value, json};
 
-use super::exchange::{Content, Item};
+use super::exchange::{CarriedRecord, Content};
 use super::{Service, Stored, flat, object_of, reply};
 
 /// What a URL names.
@@ -49,22 +49,22 @@ impl Service {
         table.get_key_value(id).or_else(|| table.iter().find(|(_, stored)| stored.id == id))
     }
 
-    pub(super) fn rest_items(&self, request: &Request) -> Vec<Item> {
+    pub(super) fn rest_items(&self, request: &Request) -> Vec<CarriedRecord> {
         let Some(route) = route(&request.url) else { return Vec::new() };
         let body = object_of(request.body.as_deref());
         let key = match &route.id {
             Some(id) => self.find(route.object, id).map_or_else(|| id.clone(), |(key, _)| key.clone()),
             None => body.get("externalId").and_then(Value::as_str).unwrap_or_default().to_owned(),
         };
-        vec![Item { key, message_id: None, content: flat(&body, "", &["externalId"]), changed: false }]
+        vec![CarriedRecord { key, message_id: None, content: flat(&body, "", &["externalId"]), changed: false }]
     }
 
     pub(super) fn apply_rest(
         &mut self,
         now: DateTime<Utc>,
         request: &Request,
-        mut items: Vec<Item>,
-    ) -> (Vec<Item>, Reply) {
+        mut items: Vec<CarriedRecord>,
+    ) -> (Vec<CarriedRecord>, Reply) {
         let Some((route, item)) = route(&request.url).zip(items.first_mut()) else {
             return (items, reply(404, &json!({"error": "no such path"})));
         };

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::Context;
 use crate::exit::{Exit, Failure};
-use crate::job::open_destination;
 use crate::output::{Out, escape};
+use crate::ready::open_destination;
 use crate::workspace::{Workspace, query_digest};
 
 /// Checks connections and tokens, and syncs against their models' columns. Writes nothing.

@@ -12,10 +12,10 @@ use uuid::Uuid;
 use super::Context;
 use super::run::{ScopeArgs, of_engine, selected};
 use crate::exit::{Exit, Failure};
-use crate::job::{self, Purpose};
 use crate::output::Format;
 use crate::output::plan::{PlanView, Planned, write};
 use crate::output::progress::Bar;
+use crate::ready::{self, Purpose};
 use crate::workspace::Workspace;
 
 /// Operations of a sync that are shown to people without `--all`.
@@ -127,18 +127,18 @@ pub(super) async fn make(
     let mut failed = Exit::Done;
     for name in names {
         let sync = workspace.sync(name)?;
-        let job = job::build(workspace, sync, store.as_ref(), Purpose::Plan).await?;
+        let ready = ready::build(workspace, sync, store.as_ref(), Purpose::Plan).await?;
         let request = PlanRequest { file: files.path(name), ..request.clone() };
         let bar = Bar::start(name, context.shows_progress());
-        let planned = Box::pin(engine.plan(&job, &request, &bar)).await;
+        let planned = Box::pin(engine.plan(&ready, &request, &bar)).await;
         bar.finish();
         match planned {
             Ok(summary) => {
-                let batch_size = u64::try_from(job.destination.batch_size(&job.write)).unwrap_or(1);
+                let batch_size = u64::try_from(ready.destination.batch_size(&ready.write)).unwrap_or(1);
                 plans.push(Planned { summary, destination: sync.destination.clone(), batch_size });
             }
             Err(error) => {
-                let failure = of_engine(error, &job, store).await;
+                let failure = of_engine(error, &ready, store).await;
                 context.notes().failure(&failure);
                 failed = failed.worst(failure.exit());
             }

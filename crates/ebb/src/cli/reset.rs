@@ -8,8 +8,8 @@ use ebb_state::{Acquire, LeaseTerm, Store as _};
 
 use super::Context;
 use crate::exit::{Exit, Failure};
-use crate::job::{self, Purpose};
 use crate::output::number::counted;
+use crate::ready::{self, Purpose};
 use crate::workspace::Workspace;
 
 /// Long enough for the one transaction of a reset.
@@ -37,7 +37,7 @@ pub(super) async fn main(context: &Context, args: ResetArgs) -> Result<Exit, Fai
         context.notes().say("nothing was changed");
         return Ok(Exit::Done);
     }
-    let job = job::build(&workspace, sync, store.as_ref(), Purpose::Plan).await?;
+    let ready = ready::build(&workspace, sync, store.as_ref(), Purpose::Plan).await?;
     let scope = format!("sync:{}", sync.name);
     let lease = match store.acquire(&scope, TERM).await? {
         Acquire::Held { lease, .. } => lease,
@@ -45,7 +45,7 @@ pub(super) async fn main(context: &Context, args: ResetArgs) -> Result<Exit, Fai
             return Err(Failure::failed(format!("sync `{}` is being run by {holder}", sync.name)));
         }
     };
-    let ended = store.reset(&lease, &job.identity()).await;
+    let ended = store.reset(&lease, &ready.identity()).await;
     store.release(&lease).await?;
     let after = ended?;
     let mut out = context.out();

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use ebb_engine::{Engine, EngineError, RunReport, RunRequest, RunStatus, Scope, SyncJob};
+use ebb_engine::{Engine, EngineError, ReadySync, RunReport, RunRequest, RunStatus, Scope};
 use ebb_row::RowKey;
 use ebb_state::{CallFilter, CallLog, PlanReader, SqliteStore, Store as _};
 
 use super::Context;
 use crate::exit::{Exit, Failure};
-use crate::job::{self, Purpose};
 use crate::output::progress::Bar;
 use crate::output::run::{Ended, next_steps, write_json, write_table, write_text};
 use crate::output::{Out, call};
+use crate::ready::{self, Purpose};
 use crate::retention::remove_old_logs;
 use crate::workspace::{Workspace, exit_of, git_commit};
 
@@ -207,9 +207,9 @@ pub(crate) async fn run_syncs(
     let mut failed = BTreeSet::new();
     let mut ended = Vec::new();
     let mut exit = Exit::Done;
-    for (name, job) in names.iter().zip(jobs) {
+    for (name, ready) in names.iter().zip(jobs) {
         let blocker = workspace.sync(name)?.after.iter().find(|before| failed.contains(before.as_str()));
-        let (one, code) = match (job, blocker) {
+        let (one, code) = match (ready, blocker) {
             (_, Some(before)) => (left_out(name, format!("sync `{before}`, which it runs after, failed")), Exit::Done),
             (Err(failure), None) => {
                 context.notes().failure(&failure);
@@ -218,7 +218,7 @@ pub(crate) async fn run_syncs(
             (Ok(_), None) if context.stop.exit().is_some() => {
                 (left_out(name, "stopped by a signal".to_owned()), Exit::Done)
             }
-            (Ok(job), None) => run_one(context, (&engine, store), &job, request(invocation, commit.clone())).await,
+            (Ok(ready), None) => run_one(context, (&engine, store), &ready, request(invocation, commit.clone())).await,
         };
         if !matches!(&one, Ended::Run(report) if is_good(report)) {
             failed.insert(name.as_str());
@@ -241,19 +241,19 @@ async fn prepare(
     workspace: &Workspace,
     store: &Arc<SqliteStore>,
     names: &[String],
-) -> Result<Vec<Result<SyncJob, Failure>>, Failure> {
+) -> Result<Vec<Result<ReadySync, Failure>>, Failure> {
     let mut jobs = Vec::new();
     let mut faults = Vec::new();
     for name in names {
         let sync = workspace.sync(name)?;
-        let job = match workspace.check_columns(sync, store.as_ref()).await {
-            Ok(_) => job::build(workspace, sync, store.as_ref(), Purpose::Run).await,
+        let ready = match workspace.check_columns(sync, store.as_ref()).await {
+            Ok(_) => ready::build(workspace, sync, store.as_ref(), Purpose::Run).await,
             Err(failure) => Err(failure),
         };
-        match job {
+        match ready {
             Err(Failure::Faults(found)) => faults.extend(found.0),
             Err(failure) if exit_of(&failure, context) == Exit::Wrong => return Err(failure),
-            job => jobs.push(job),
+            ready => jobs.push(ready),
         }
     }
     if faults.is_empty() {
@@ -282,11 +282,11 @@ fn request(invocation: &Invocation, commit: Option<String>) -> RunRequest {
 async fn run_one(
     context: &Context,
     (engine, store): (&Engine, &SqliteStore),
-    job: &SyncJob,
+    ready: &ReadySync,
     request: RunRequest,
 ) -> (Ended, Exit) {
-    let bar = Bar::start(&job.name, context.shows_progress());
-    let result = Box::pin(engine.run(job, &request, &bar)).await;
+    let bar = Bar::start(&ready.name, context.shows_progress());
+    let result = Box::pin(engine.run(ready, &request, &bar)).await;
     bar.finish();
     match result {
         Ok(report) => {
@@ -295,9 +295,9 @@ async fn run_one(
             (Ended::Run(report), exit)
         }
         Err(error) => {
-            let failure = of_engine(error, job, store).await;
+            let failure = of_engine(error, ready, store).await;
             context.notes().failure(&failure);
-            (tried(&job.name, &failure), failure.exit())
+            (tried(&ready.name, &failure), failure.exit())
         }
     }
 }
@@ -311,11 +311,11 @@ fn is_good(report: &RunReport) -> bool {
 
 /// Returns why the engine did not do it. A snapshot that belongs to another destination, object or match field is a
 /// fault of the project (exit 2), any other refusal is not.
-pub(super) async fn of_engine(error: EngineError, job: &SyncJob, store: &SqliteStore) -> Failure {
+pub(super) async fn of_engine(error: EngineError, ready: &ReadySync, store: &SqliteStore) -> Failure {
     let is_refusal = matches!(error, EngineError::Refused { .. });
-    let known = if is_refusal { store.find_sync(&job.name).await.ok().flatten() } else { None };
+    let known = if is_refusal { store.find_sync(&ready.name).await.ok().flatten() } else { None };
     match (known, Failure::from(error)) {
-        (Some(state), Failure::Message { message, hint, .. }) if state.identity != job.identity() => {
+        (Some(state), Failure::Message { message, hint, .. }) if state.identity != ready.identity() => {
             Failure::Message { exit: Exit::Wrong, message, hint }
         }
         (_, failure) => failure,

@@ -51,18 +51,18 @@ fn language(word: &str) -> Result<Language, String> {
 }
 
 /// The names that a template reads.
-struct Data {
+struct Names {
     value: Value,
     now: DateTime<Utc>,
 }
 
-impl Data {
+impl Names {
     fn new(object: Object) -> Self {
         Self { value: Value::Object(object), now: SystemClock.now() }
     }
 }
 
-impl Variables for Data {
+impl Variables for Names {
     fn root(&self, name: &str) -> Option<Root<'_>> {
         let object = self.value.as_object()?;
         if let Some(value) = object.get(name) {
@@ -95,7 +95,7 @@ pub(super) fn main(context: &Context, args: TemplateArgs) -> Result<Exit, Failur
         move |error: TemplateError| Failure::Message { exit, message: error.to_string(), hint: error.hint }
     };
     let template = Template::parse(&source, args.language).map_err(failed(Exit::Wrong))?;
-    let data = Data::new(data);
+    let data = Names::new(data);
     if args.typed || context.is_json()? {
         let value = template.render(&data).map_err(failed(Exit::Failed))?;
         let text = json(&value).map_err(Failure::failed)?;
@@ -169,7 +169,7 @@ fn render_line(line: &str, language: Language, is_typed: bool) -> Result<String,
         Some(other) => return Err(wrong(format!("`data` is a {}, not an object", other.kind()))),
     };
     let template = Template::parse(template, language).map_err(placed)?;
-    let data = Data::new(data);
+    let data = Names::new(data);
     if is_typed {
         json(&template.render(&data).map_err(placed)?).map_err(wrong)
     } else {

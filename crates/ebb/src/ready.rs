@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ebb_destination::Destination;
 use ebb_destination::vitally::Vitally;
-use ebb_engine::{OnRemoved, SyncJob};
+use ebb_engine::{OnRemoved, ReadySync};
 use ebb_project::{DestinationKind, DestinationSettings, FirstRun, Model, Sync};
 use ebb_row::Hash128;
 use ebb_state::Store;
@@ -30,7 +30,7 @@ pub(crate) async fn build(
     sync: &Sync,
     store: &dyn Store,
     purpose: Purpose,
-) -> Result<SyncJob, Failure> {
+) -> Result<ReadySync, Failure> {
     let project = &workspace.project;
     let model = workspace.model(&sync.model)?;
     let settings = match purpose {
@@ -49,7 +49,7 @@ pub(crate) async fn build(
         return Err(Failure::usage(format!("destination `{}`: {missing}", settings.name)));
     }
     let config = config_digest(model, sync, &*destination);
-    Ok(SyncJob {
+    Ok(ReadySync {
         name: sync.name.clone(),
         source: workspace.source_of(model)?,
         sql: model.sql().to_owned(),

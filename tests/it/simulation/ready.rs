@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ebb_destination::vitally::{Region, SPEC, Vitally, VitallySettings};
 use ebb_destination::{Api, FieldSpec, WritePlan};
-use ebb_engine::{OnRemoved, SyncJob};
+use ebb_engine::{OnRemoved, ReadySync};
 use ebb_mapping::{Key, Mapping, MappingSettings, Node, NodeKind, Target};
 use ebb_plan::Guards;
 use ebb_row::{Hash128, Secret, SyncMode};
@@ -110,9 +110,9 @@ pub(super) struct Bounds {
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// Makes the sync `name`.
-pub(super) fn job(name: &str, kind: Kind, source: &SimSource, bounds: &Bounds) -> SyncJob {
+pub(super) fn ready(name: &str, kind: Kind, source: &SimSource, bounds: &Bounds) -> ReadySync {
     let write = kind.plan();
-    SyncJob {
+    ReadySync {
         name: name.to_owned(),
         source: Arc::new(source.clone()),
         sql: "select id, name, plan, seats from rows".to_owned(),

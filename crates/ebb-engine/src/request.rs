@@ -10,7 +10,7 @@ use ebb_source::Source;
 
 /// A sync, ready to plan or run: everything that its project files say, resolved.
 #[derive(Clone, Debug)]
-pub struct SyncJob {
+pub struct ReadySync {
     /// The sync's name.
     pub name: String,
     /// Where its rows come from.
