@@ -24,6 +24,8 @@ use crate::transport::{Transport, TransportError};
 const MOST_ATTEMPTS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long a destination is tried that has not answered once in the run.
+const UNHEARD_OF: Duration = Duration::from_mins(1);
 
 /// Why a run sends nothing more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -416,10 +418,19 @@ impl Caller {
     fn still_patient(&self, request: &Request) -> bool {
         let Some(gate) = self.budgets.get(request.budget) else { return true };
         let failing = gate.failed();
-        if failing <= self.patience {
+        // What never answered in this run is more likely to be a wrong address than an outage.
+        let is_unheard_of = self.answers.load(Ordering::Relaxed) == 0;
+        let patience = if is_unheard_of { self.patience.min(UNHEARD_OF) } else { self.patience };
+        if failing <= patience {
+            self.say(format!("the destination has been failing for {} s; trying again", failing.as_secs()));
             return true;
         }
-        self.halt(Halt::Patience(format!("the destination has been failing for {} s", failing.as_secs())));
+        let text = if is_unheard_of {
+            format!("the destination did not answer once in {} s; is its address right?", failing.as_secs())
+        } else {
+            format!("the destination has been failing for {} s", failing.as_secs())
+        };
+        self.halt(Halt::Patience(text));
         false
     }
 
