@@ -207,6 +207,14 @@ impl BudgetGate {
 
     /// Counts this process among the users no more; the next request joins again.
     pub(crate) async fn leave(&self) -> Result<(), StateError> {
+        {
+            // An outage of this run is none of the next one's.
+            let mut learned = self.learned();
+            if learned.in_flight == 0 {
+                learned.failures = 0;
+                learned.failing_since = None;
+            }
+        }
         let joined = std::mem::replace(&mut self.pace().joined, false);
         if joined {
             self.store.share_budget(&self.key, Duration::ZERO).await?;

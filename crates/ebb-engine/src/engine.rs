@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ebb_destination::Api;
-use ebb_row::{Clock, RowKey};
+use ebb_row::{Clock, RowKey, SyncMode};
 use ebb_state::{
     CallEntry, ClosedRun, NewRun, PlanCounts, PlanFooter, PlanHeader, PlanReader, RunId, Store, SyncState,
 };
@@ -18,9 +18,9 @@ use crate::error::EngineError;
 use crate::execute::{Run, Suspects};
 use crate::ids::Ids;
 use crate::lease::{LeaseKeeper, Waiting};
-use crate::planning::PlanFor;
+use crate::planning::{ADOPTING, PlanFor};
 use crate::report::{PlanSummary, Progress, RunCounts, RunReport, RunStatus};
-use crate::request::{PlanRequest, ReadySync, RunRequest, Scope};
+use crate::request::{PlanRequest, ReadySync, RunRequest};
 use crate::sealed;
 use crate::transport::Transport;
 use crate::write::{Caller, Halt};
@@ -157,7 +157,9 @@ impl Engine {
         let first_of_plan = sealed.as_ref().is_none_or(|header| header.run == *id.0);
         let begun = Begun { sync, request, id, time, since, state, progress, first_of_plan };
         let (result, keeper) = self.run_leased(&begun, sealed.as_ref(), keeper).await;
-        keeper.release().await?;
+        if let Err(error) = keeper.release().await {
+            tracing::warn!(%error, "the lease ends by itself, since it could not be given back");
+        }
         result
     }
 
@@ -214,11 +216,12 @@ impl Engine {
     async fn begin(&self, begun: &Begun<'_>, keeper: &LeaseKeeper) -> Result<(), EngineError> {
         let store = &self.options.store;
         let lease = keeper.lease()?;
+        let adopts = self.adopts(begun.sync, &begun.request.scope, &begun.state, &begun.id.0).await?;
         let run = NewRun {
             id: begun.id.clone(),
             sync: begun.sync.name.clone(),
             started_at: self.options.clock.now(),
-            trigger: begun.request.trigger.clone(),
+            trigger: format!("{}{}", begun.request.trigger, if adopts { ADOPTING } else { "" }),
             commit: begun.request.commit.clone(),
             config: begun.sync.config,
         };
@@ -238,8 +241,9 @@ impl Engine {
                 open.into_iter().filter(|intent| intent.writes).flat_map(|intent| intent.keys).collect();
             store.mark_dirty(begun.state.id, &keys).await?;
         }
-        store.clear_journal(begun.state.id).await?;
+        // Fenced first: a worker that woke up too late must not empty its successor's journal.
         store.apply_dirty(lease, begun.state.id).await?;
+        store.clear_journal(begun.state.id).await?;
         Ok(())
     }
 
@@ -250,11 +254,10 @@ impl Engine {
         sealed: Option<&PlanHeader>,
         file: &Path,
     ) -> Result<Prepared, EngineError> {
-        let whole = Scope::default();
         let fresh = self
             .make_plan(&PlanFor {
                 sync: begun.sync,
-                scope: if sealed.is_some() { &whole } else { &begun.request.scope },
+                scope: &begun.request.scope,
                 override_guards: &begun.request.override_guards,
                 run: begun.id.to_string(),
                 time: begun.time,
@@ -272,9 +275,6 @@ impl Engine {
                 return Err(refused("the plan was run before; each plan runs once".to_owned()));
             }
             return Err(refused(format!("the plan no longer holds: {}", moved.join("; "))));
-        }
-        if !self.options.store.use_plan(&header.id).await? {
-            return Err(refused("the plan was run before; each plan runs once".to_owned()));
         }
         Ok(Prepared { footer: fresh.footer, header: header.clone(), file: path.clone() })
     }
@@ -302,6 +302,15 @@ impl Engine {
             ended.counts.pending = counts.read - ended.counts.unchanged - ended.counts.rejected;
             ended.read_everything = false;
             return (Ok(ended), keeper);
+        }
+        if begun.request.plan.is_some() {
+            let refused =
+                |message: &str| EngineError::Refused { sync: begun.sync.name.clone(), message: message.to_owned() };
+            match self.options.store.use_plan(&prepared.header.id).await {
+                Ok(true) => {}
+                Ok(false) => return (Err(refused("the plan was run before; each plan runs once")), keeper),
+                Err(error) => return (Err(error.into()), keeper),
+            }
         }
         let run = match self.run_of(begun, footer, keeper).await {
             Ok(run) => Arc::new(run),
@@ -332,7 +341,7 @@ impl Engine {
             let sum = EngineError::Sum { sync: begun.sync.name.clone(), read: ended.counts.read, known };
             return (Err(sum), run.caller.keeper);
         }
-        finish(&mut ended, halt, footer, &begun.state);
+        finish(&mut ended, halt, footer, begun);
         (Ok(ended), run.caller.keeper)
     }
 
@@ -488,12 +497,15 @@ impl Engine {
 }
 
 /// Settles the status from the fates and what halted the run.
-fn finish(ended: &mut Ended, halt: Option<Halt>, footer: &PlanFooter, state: &SyncState) {
+fn finish(ended: &mut Ended, halt: Option<Halt>, footer: &PlanFooter, begun: &Begun<'_>) {
+    let (state, updates) = (&begun.state, begun.sync.write.mode == SyncMode::Update);
     let counts = &ended.counts;
     let clean = counts.rejected == 0 && counts.pending == 0;
-    ended.read_everything &= halt.is_none();
+    // A row that is pending was not judged: what is kept of its rejections stays.
+    ended.read_everything &= halt.is_none() && counts.pending == 0;
     // A cursor moves only with the rows under it: a row that is not accepted must be read again.
-    ended.cursor = if clean && halt.is_none() { footer.cursor.clone() } else { state.cursor.clone() };
+    let passed_over = updates && counts.skipped > 0;
+    ended.cursor = if clean && !passed_over && halt.is_none() { footer.cursor.clone() } else { state.cursor.clone() };
     let (status, message) = match halt {
         None if clean => (RunStatus::Succeeded, None),
         None => (RunStatus::Partial, None),

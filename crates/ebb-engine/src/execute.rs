@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::error::EngineError;
 use crate::look_up::{Resolved, references, substitute_object};
+use crate::mapper::original_reason;
 use crate::report::{Phase, Progress, RunCounts, Snapshot};
 use crate::request::ReadySync;
 use crate::write::{Caller, Driven, Halt, Made};
@@ -21,8 +22,10 @@ use crate::write::{Caller, Driven, Halt, Made};
 const CHUNK: usize = 256;
 /// Rows without a call that are settled together.
 const QUIET_CHUNK: usize = 500;
-/// Rejections in a row, without an acceptance between them, that stop a run (and quarantine nobody).
+/// Answers in a row that reject, without an acceptance between them, that stop a run (and quarantine nobody).
 const SYSTEMIC: usize = 20;
+/// Rejections held back at most: past it they differ too much to be one fault.
+const MOST_HELD: usize = 10_000;
 /// How often a machine that asks for another try is driven anew.
 const MOST_RETRIES: u32 = 3;
 
@@ -46,7 +49,6 @@ pub(crate) struct Suspects {
     held: Vec<RowSettlement>,
     reasons: BTreeMap<String, usize>,
     in_a_row: usize,
-    accepted_any: bool,
 }
 
 /// An operation ready to write.
@@ -56,6 +58,14 @@ struct Operation {
     has_references: bool,
     /// What was accepted before, with ids in place of references as far as they are known.
     previous: Option<Arc<Object>>,
+}
+
+/// A group that is to be written in two parts.
+struct Halves {
+    left: Vec<Operation>,
+    right: Vec<Operation>,
+    /// Whether a request for the whole may have been applied.
+    touched: bool,
 }
 
 impl Run {
@@ -78,7 +88,18 @@ impl Run {
         let mut quiet = Vec::new();
         let mut chunk = Vec::new();
         let mut resolved = Resolved::default();
-        while let Some(row) = plan.next_row()? {
+        let mut broken = None;
+        loop {
+            let row = match plan.next_row() {
+                Ok(Some(row)) => row,
+                Ok(None) => break,
+                Err(error) => {
+                    // What flies is settled all the same.
+                    self.caller.halt(Halt::State(error.to_string()));
+                    broken = Some(error);
+                    break;
+                }
+            };
             if let PlanKind::Operation(_) = row.kind {
                 chunk.push(row);
                 if chunk.len() >= CHUNK {
@@ -91,7 +112,9 @@ impl Run {
                     self.settle_quiet(&mut quiet).await;
                 }
             }
-            while tasks.try_join_next().is_some() {}
+            while let Some(done) = tasks.try_join_next() {
+                resume_panic(done);
+            }
         }
         self.dispatch(&mut chunk, &mut resolved, &slots, &mut tasks).await;
         self.settle_quiet(&mut quiet).await;
@@ -101,15 +124,14 @@ impl Run {
                 biased;
                 done = tasks.join_next() => match done {
                     None => break,
-                    Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                    Some(_) => {}
+                    Some(done) => resume_panic(done),
                 },
                 _ = ticks.tick() => self.report(progress, None),
             }
         }
         self.release_suspects().await;
         self.report(progress, Some(Phase::Finished));
-        Ok(())
+        broken.map_or(Ok(()), |error| Err(error.into()))
     }
 
     fn report(&self, progress: &dyn Progress, phase: Option<Phase>) {
@@ -156,6 +178,7 @@ impl Run {
                     _ => RejectionKind::Mapping,
                 };
                 let reason = row.reason.unwrap_or_default();
+                let reason = original_reason(&reason).to_owned();
                 (Some(Fate::Rejected), Some(EntryChange::Reject { kind, seen: row.seen, reason }))
             }
             PlanKind::Unknown | PlanKind::Operation(_) => (None, None),
@@ -255,8 +278,8 @@ impl Run {
                 Err(lookup) if resolved.missing.contains(&lookup) => {
                     let reason =
                         format!("the destination has no {} with the id `{}`", lookup.object, lookup.external_id);
-                    let change =
-                        EntryChange::Reject { kind: RejectionKind::Destination, seen: operation.row.seen, reason };
+                    // Not the row's fault, so it is never quarantined: it is taken as soon as the other object is there.
+                    let change = EntryChange::Reject { kind: RejectionKind::Mapping, seen: operation.row.seen, reason };
                     rejected.push(RowSettlement { key: operation.row.key, change });
                     self.counts().add(Fate::Rejected, 1);
                 }
@@ -269,21 +292,22 @@ impl Run {
 
     /// Writes a group: one request or a batch, split where the destination refuses it as a whole.
     async fn write(&self, group: Vec<Operation>) {
-        let mut groups = vec![group];
-        while let Some(group) = groups.pop() {
+        let mut groups = vec![(group, false)];
+        while let Some((group, touched)) = groups.pop() {
             if group.is_empty() {
                 continue;
             }
-            if let Some((left, right)) = self.write_once(group).await {
-                groups.push(right);
-                groups.push(left);
+            if let Some(halves) = self.write_once(group, touched).await {
+                groups.push((halves.right, halves.touched));
+                groups.push((halves.left, halves.touched));
             }
         }
     }
 
-    async fn write_once(&self, group: Vec<Operation>) -> Option<(Vec<Operation>, Vec<Operation>)> {
+    /// Writes a group once; `touched` says whether an earlier request for it may have been applied.
+    async fn write_once(&self, group: Vec<Operation>, touched: bool) -> Option<Halves> {
         let keys: Vec<RowKey> = group.iter().map(|operation| operation.row.key.clone()).collect();
-        let mut made = Made::default();
+        let mut made = Made { touched, ..Made::default() };
         let mut retries = 0;
         let outcomes = loop {
             let records = group.iter().map(|operation| self.write_record(operation)).collect();
@@ -306,6 +330,7 @@ impl Run {
                     }
                 }
                 Driven::Split(_) if group.len() > 1 => {
+                    let touched = made.touched;
                     let logged = self.caller.store.log_calls(self.caller.sync, made.calls, made.intents).await;
                     if let Err(error) = logged {
                         self.state_failed(&error);
@@ -314,7 +339,7 @@ impl Run {
                     }
                     let mut left = group;
                     let right = left.split_off(left.len() / 2);
-                    return Some((left, right));
+                    return Some(Halves { left, right, touched });
                 }
                 Driven::Split(reason) => break vec![Outcome::Rejected { reason }; group.len()],
                 Driven::GaveUp { reason, applied: true } => break vec![Outcome::Unknown { reason }; group.len()],
@@ -365,7 +390,7 @@ impl Run {
 
     /// Settles a finished write, then counts its rows.
     async fn conclude(&self, group: Vec<Operation>, outcomes: Vec<Outcome>, made: Made) {
-        let (sent, unheard) = (made.sent, made.unheard);
+        let (sent, touched) = (made.sent, made.touched);
         let mut settlement = Settlement { calls: made.calls, intents: made.intents, ..Settlement::default() };
         let repeatable = made.last_repeat != Some(ebb_destination::Repeat::Neither);
         let mut fates = RunCounts::default();
@@ -379,12 +404,12 @@ impl Run {
                 outcomes.next().unwrap_or(Outcome::Unknown { reason: "no outcome for this record".to_owned() });
             let (fate, change) = self.judge_row(&operation, outcome, repeatable, &mut settlement.ids);
             fates.add(fate, 1);
-            accepted += usize::from(fate == Fate::Accepted);
-            if fate == Fate::Rejected && operation.has_references {
+            accepted += usize::from(matches!(fate, Fate::Accepted | Fate::Skipped));
+            if matches!(fate, Fate::Rejected | Fate::Skipped) && operation.has_references {
                 self.forget_references(&operation.row).await;
             }
-            if unheard && fate == Fate::Rejected && operation.row.entry.is_some() {
-                // An earlier try may have been applied before this one was refused.
+            if touched && fate != Fate::Accepted && operation.row.entry.is_some() {
+                // Some part or try of it may be there, though it did not end as accepted.
                 let change = EntryChange::Uncertain { replaces: operation.row.entry };
                 settlement.rows.push(RowSettlement { key: operation.row.key.clone(), change });
             }
@@ -478,19 +503,20 @@ impl Run {
     fn suspect(&self, accepted: usize, rejected: Vec<RowSettlement>) -> Vec<RowSettlement> {
         let mut suspects = self.suspects();
         if accepted > 0 {
-            suspects.accepted_any = true;
             suspects.in_a_row = 0;
             suspects.reasons.clear();
             let mut released = std::mem::take(&mut suspects.held);
             released.extend(rejected);
             return released;
         }
-        for row in rejected {
-            if let EntryChange::Reject { reason, .. } = &row.change {
-                *suspects.reasons.entry(reason.clone()).or_default() += 1;
-            }
+        // Answers count, not rows: one refused batch is one answer.
+        if let Some(EntryChange::Reject { reason, .. }) = rejected.first().map(|row| &row.change) {
+            *suspects.reasons.entry(reason.clone()).or_default() += 1;
             suspects.in_a_row += 1;
-            suspects.held.push(row);
+        }
+        suspects.held.extend(rejected);
+        if suspects.held.len() > MOST_HELD {
+            return std::mem::take(&mut suspects.held);
         }
         let most =
             suspects.reasons.iter().max_by_key(|(_, count)| **count).map(|(reason, count)| (reason.clone(), *count));
@@ -498,8 +524,10 @@ impl Run {
             && let Some((reason, count)) = most
             && count * 2 >= suspects.in_a_row
         {
-            let text =
-                format!("{} rows in a row were rejected, most of them for one reason: {reason}", suspects.in_a_row);
+            let text = format!(
+                "{} answers in a row were rejections, most of them for one reason: {reason}",
+                suspects.in_a_row
+            );
             self.caller.halt(Halt::Systemic(text));
         }
         Vec::new()
@@ -511,6 +539,15 @@ impl Run {
         if !matches!(self.caller.halted(), Some(Halt::Systemic(_))) {
             self.settle_quiet(&mut held).await;
         }
+    }
+}
+
+/// A panic of a write's task is the run's.
+fn resume_panic(done: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = done
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
     }
 }
 

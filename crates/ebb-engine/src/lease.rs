@@ -60,7 +60,7 @@ impl LeaseKeeper {
         for lease in &leases {
             store.renew(lease, TERM).await?;
         }
-        let deadline_ms = Arc::new(AtomicU64::new(millis(renewed_at + TERM.ttl)));
+        let deadline_ms = Arc::new(AtomicU64::new(millis(renewed_at + TERM.ttl.saturating_sub(MARGIN))));
         let lost = Arc::new(AtomicBool::new(false));
         let renewal = tokio::spawn(renew(
             Arc::clone(store),
@@ -174,7 +174,7 @@ async fn renew(
             }
         }
         if renewed {
-            deadline_ms.store(millis(start + TERM.ttl), Ordering::Release);
+            deadline_ms.store(millis(start + TERM.ttl.saturating_sub(MARGIN)), Ordering::Release);
         }
     }
 }

@@ -193,7 +193,7 @@ impl<'a> Mapper<'a> {
                 && rejection.seen == row.seen
                 && rejection.tries >= self.sync.rejected_tries
             {
-                row.reason = Some(format!("quarantined after {} tries: {}", rejection.tries, rejection.reason));
+                row.reason = Some(format!("{QUARANTINED}{} tries: {}", rejection.tries, rejection.reason));
                 row.rejected_by = Some(rejection.kind.word().to_owned());
                 return Ok(row);
             }
@@ -244,6 +244,17 @@ impl<'a> Mapper<'a> {
             Decision::Send(kind) => PlanKind::Operation(kind),
         })
     }
+}
+
+/// How the reason of a quarantined row begins in a plan.
+const QUARANTINED: &str = "quarantined after ";
+
+/// Returns a reason as the destination gave it, without what a plan says of the quarantine.
+pub(crate) fn original_reason(reason: &str) -> &str {
+    reason
+        .strip_prefix(QUARANTINED)
+        .and_then(|rest| rest.split_once(" tries: "))
+        .map_or(reason, |(_, original)| original)
 }
 
 /// Returns the snapshot entry of a candidate that is not a repeated key.

@@ -10,8 +10,8 @@ use ebb_plan::{Buckets, Difference, Entry as DiffEntry, GuardCounts, Parts, Prio
 use ebb_row::{Batch, Column, ColumnType, Hash128, RowKey};
 use ebb_source::{CursorBound, Query, ReadOptions, SourceError};
 use ebb_state::{
-    EntryId, IndexEntry, PlanCounts, PlanFooter, PlanHeader, PlanKind, PlanRow, PlanWriter, PriorIndex, SyncIdentity,
-    SyncState,
+    EntryId, IndexEntry, PlanCounts, PlanFooter, PlanHeader, PlanKind, PlanRow, PlanWriter, PriorIndex, RunFilter,
+    SyncIdentity, SyncState,
 };
 
 use crate::engine::Engine;
@@ -24,6 +24,8 @@ use crate::staging::SpillFile;
 
 /// Candidates that are mapped together.
 pub(crate) const CHUNK: usize = 512;
+/// Ends the trigger of a run that adopts, so that the next one knows when it did not end.
+pub(crate) const ADOPTING: &str = ", adopting";
 /// Marks a repeated key in an entry's tag; the rest of the tag is the prior entry.
 pub(crate) const REPEATED: u64 = 1 << 63;
 
@@ -72,8 +74,7 @@ impl Engine {
         let state = store.sync(&sync.identity()).await?;
         check_identity(sync, &state)?;
         check_first_run(sync, wanted.scope, &state)?;
-        let adopt = wanted.scope.adopt
-            || (!state.has_history && (sync.adopt_first || wanted.scope.first_run_send == Some(false)));
+        let adopt = self.adopts(sync, wanted.scope, &state, &wanted.run).await?;
         let mut index = store.index(state.id).await?;
         let cursor_from = if wanted.scope.full { None } else { state.cursor.clone() };
         let mut read = self.read_model(wanted, index.as_mut(), cursor_from).await?;
@@ -114,6 +115,38 @@ impl Engine {
         let footer = finish_footer(wanted, &state, counts, read.cursor, read.null_key_rows);
         writer.finish(&footer)?;
         Ok(PlanSummary { file: wanted.file.to_owned(), header, footer })
+    }
+
+    /// Decides whether rows are taken as accepted: when asked, in a first run that adopts, and after one that did not end, so
+    /// that the rest of its rows is not sent.
+    pub(crate) async fn adopts(
+        &self,
+        sync: &ReadySync,
+        scope: &Scope,
+        state: &SyncState,
+        run: &str,
+    ) -> Result<bool, EngineError> {
+        if scope.first_run_send == Some(true) && !scope.adopt {
+            return Ok(false);
+        }
+        let is_first = !state.has_history && (sync.adopt_first || scope.first_run_send == Some(false));
+        if scope.adopt || is_first {
+            let is_part = scope.key.is_some() || scope.limit.is_some();
+            if is_part && !state.has_history && sync.is_events() {
+                let message = "adopting a part of the model would send the rest of it next time; adopt all of it";
+                return Err(EngineError::Refused { sync: sync.name.clone(), message: message.to_owned() });
+            }
+            return Ok(true);
+        }
+        if !state.has_history {
+            return Ok(false);
+        }
+        let filter = RunFilter { sync: Some(sync.name.clone()), limit: 2 };
+        let runs = self.options.store.runs(&filter).await?;
+        let last = runs.iter().find(|last| *last.run.id.0 != *run);
+        Ok(last.is_some_and(|last| {
+            last.run.trigger.ends_with(ADOPTING) && !matches!(last.status.as_str(), "succeeded" | "partial")
+        }))
     }
 
     /// Reads the model to its end: every row's hashes, and the rows that are not certainly unchanged.
@@ -273,6 +306,8 @@ fn finish_footer(
     if state.mapping.is_some_and(|mapping| mapping != wanted.sync.mapping.digest()) {
         notes.push("the mapping changed since the last run: every row was mapped again".to_owned());
     }
+    // Nor does it move the cursor past rows that it did not take.
+    let cursor = if partial { None } else { cursor };
     PlanFooter { counts, refusals, notes, cursor: cursor.or_else(|| state.cursor.clone()), null_key_rows }
 }
 

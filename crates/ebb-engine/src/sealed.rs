@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ebb_row::Hash128;
-use ebb_state::{PlanHeader, PlanKind, PlanReader, PlanRow};
+use ebb_state::{PlanHeader, PlanKind, PlanReader, PlanRow, RejectionKind};
 
 use crate::error::EngineError;
 
@@ -57,7 +57,11 @@ type Mark = (u8, Hash128, Hash128);
 type Marks = BTreeMap<(Hash128, u8), (String, Mark)>;
 
 fn key_of(row: &PlanRow) -> (Hash128, u8) {
-    (row.key.hash(), u8::from(row.kind == PlanKind::Gone))
+    // The rows of a repeated key differ by what they hold.
+    let key = row.key.hash();
+    let is_repeated = row.rejected_by.as_deref() == Some(RejectionKind::Key.word());
+    let key = if is_repeated { Hash128(key.0 ^ row.seen.0) } else { key };
+    (key, u8::from(row.kind == PlanKind::Gone))
 }
 
 fn mark(row: &PlanRow) -> Mark {

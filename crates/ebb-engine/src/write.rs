@@ -89,8 +89,9 @@ pub(crate) struct Made {
     pub(crate) intents: Vec<u64>,
     /// Whether any request left.
     pub(crate) sent: bool,
-    /// Whether a write got no answer, so that it may have been applied.
-    pub(crate) unheard: bool,
+    /// Whether a write was applied, or got no answer and may have been: unless the row ends as accepted, what the destination
+    /// holds of it is uncertain.
+    pub(crate) touched: bool,
     /// The last request that was answered, so that an unknown outcome is judged by its kind.
     pub(crate) last_repeat: Option<Repeat>,
 }
@@ -203,7 +204,9 @@ impl Caller {
                 match self.judge(&line, &mut tries, made).await {
                     Next::Judge(reply) => {
                         made.last_repeat = Some(request.repeat);
-                        applied |= request.writes && reply.status < 300;
+                        let is_applied = request.writes && reply.status < 300;
+                        applied |= is_applied;
+                        made.touched |= is_applied;
                         let judged = steps.step(Answer::Reply(reply), self.clock.now());
                         let (outcome, reason) = match &judged {
                             Step::Done(result) => word(result),
@@ -380,7 +383,7 @@ impl Caller {
     /// May have been applied: what follows is what the operation declares.
     async fn ambiguous(&self, line: &Line<'_>, reason: &str, tries: &mut Tries, made: &mut Made) -> Next<'static> {
         let writes = line.request.writes;
-        made.unheard |= writes;
+        made.touched |= writes;
         match line.request.repeat {
             Repeat::Repeatable => {
                 line.log(if writes { "unknown" } else { "retry" }, Some(reason), made);

@@ -80,7 +80,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     scope: ScopeArgs,
     /// Run exactly this plan, made by `ebb plan --out`; once.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "full", "limit", "first_run"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "full", "limit"])]
     plan: Option<PathBuf>,
     /// Fail at once where someone else runs the sync, instead of waiting for them.
     #[arg(long)]
