@@ -147,14 +147,17 @@ impl Engine {
             [format!("sync:{}", sync.name), format!("object:{}:{}", sync.destination.identity(), sync.write.object)];
         let waiting = Waiting { no_wait: request.no_wait, request_timeout: sync.request_timeout, progress };
         let keeper = LeaseKeeper::take(store, clock, &sync.name, &scopes, waiting).await?;
+        let earlier = match &sealed {
+            Some(header) => store.find_runs(&header.run).await?,
+            None => Vec::new(),
+        };
         let (id, time) = match &sealed {
-            Some(header) if store.find_runs(&header.run).await?.is_empty() => {
-                (RunId(header.run.as_str().into()), header.time)
-            }
+            Some(header) if earlier.is_empty() => (RunId(header.run.as_str().into()), header.time),
             _ => (RunId(self.ids.run(clock.now()).to_string().into()), clock.now()),
         };
         let state = store.sync(&sync.identity()).await?;
-        let first_of_plan = sealed.as_ref().is_none_or(|header| header.run == *id.0);
+        // A plan that was refused was not run.
+        let first_of_plan = earlier.iter().all(|run| run.status == RunStatus::Refused.word());
         let begun = Begun { sync, request, id, time, since, state, progress, first_of_plan };
         let (result, keeper) = self.run_leased(&begun, sealed.as_ref(), keeper).await;
         if let Err(error) = keeper.release().await {
@@ -216,7 +219,7 @@ impl Engine {
     async fn begin(&self, begun: &Begun<'_>, keeper: &LeaseKeeper) -> Result<(), EngineError> {
         let store = &self.options.store;
         let lease = keeper.lease()?;
-        let adopts = self.adopts(begun.sync, &begun.request.scope, &begun.state, &begun.id.0).await?;
+        let adopts = self.adopts(begun.sync, &begun.request.scope, &begun.state, &begun.id.0).await.unwrap_or(false);
         let run = NewRun {
             id: begun.id.clone(),
             sync: begun.sync.name.clone(),
@@ -341,7 +344,11 @@ impl Engine {
             let sum = EngineError::Sum { sync: begun.sync.name.clone(), read: ended.counts.read, known };
             return (Err(sum), run.caller.keeper);
         }
+        let last_failure = run.caller.last_failure.lock().unwrap_or_else(PoisonError::into_inner).take();
         finish(&mut ended, halt, footer, begun);
+        if let (true, Some(reason)) = (ended.counts.pending > 0, last_failure) {
+            ended.messages.push(format!("the last call that failed: {reason}"));
+        }
         (Ok(ended), run.caller.keeper)
     }
 
@@ -388,6 +395,7 @@ impl Engine {
             next_intent: AtomicU64::new(1),
             calls: AtomicU64::new(0),
             answers: AtomicU64::new(0),
+            last_failure: Mutex::new(None),
             note: Mutex::new(None),
         };
         Ok(Run {
@@ -400,6 +408,7 @@ impl Engine {
             suspects: Mutex::new(Suspects::default()),
             operations: plan.add + plan.change + plan.remove,
             forgotten: Mutex::default(),
+            matched: Mutex::default(),
         })
     }
 

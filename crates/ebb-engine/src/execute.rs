@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ebb_destination::WriteRecord;
 use ebb_plan::merge_records;
-use ebb_row::{Fate, Lookup, Object, Outcome, Record, RowKey, Value, parse_json, write_json};
+use ebb_row::{Fate, Hash128, Lookup, Object, Outcome, Record, RowKey, Value, parse_json, write_json};
 use ebb_state::{EntryChange, PlanKind, PlanReader, PlanRow, RejectionKind, RowSettlement, Settlement, StateError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -41,6 +41,8 @@ pub(crate) struct Run {
     pub(crate) suspects: Mutex<Suspects>,
     pub(crate) operations: u64,
     pub(crate) forgotten: Mutex<BTreeSet<Lookup>>,
+    /// Hashes of the match values that were sent in this run and are not the row's key.
+    pub(crate) matched: Mutex<BTreeSet<Hash128>>,
 }
 
 /// Rejections that may yet turn out to be one fault of the whole run.
@@ -257,11 +259,32 @@ impl Run {
         }
     }
 
+    /// Returns whether an earlier row of the run names the same record. Two of them would be sent at once, and which one
+    /// stays would be chance. E-mails are compared without case.
+    fn is_taken(&self, operation: &Operation) -> bool {
+        let Some(field) = self.sync.write.match_field.as_deref() else { return false };
+        let Some(value) = operation.record.fields.get(field).and_then(Value::canonical_text) else { return false };
+        if *value == *operation.row.key.text() {
+            return false;
+        }
+        let value = if field == "email" { value.to_lowercase().into() } else { value };
+        let hash = Hash128::of(value.as_bytes());
+        !self.matched.lock().unwrap_or_else(PoisonError::into_inner).insert(hash)
+    }
+
     /// Puts ids in place of references; a row whose reference names nothing is rejected, one not reached is pending.
     async fn substitute_all(&self, operations: Vec<Operation>, resolved: &Resolved) -> Vec<Operation> {
         let mut ready = Vec::with_capacity(operations.len());
         let mut rejected = Vec::new();
         for operation in operations {
+            if self.is_taken(&operation) {
+                let field = self.sync.write.match_field.as_deref().unwrap_or_default();
+                let reason = format!("another row of this run has the same `{field}`, so both are one record");
+                let change = EntryChange::Reject { kind: RejectionKind::Mapping, seen: operation.row.seen, reason };
+                rejected.push(RowSettlement { key: operation.row.key, change });
+                self.counts().add(Fate::Rejected, 1);
+                continue;
+            }
             if !operation.has_references {
                 ready.push(operation);
                 continue;

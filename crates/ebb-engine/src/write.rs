@@ -65,6 +65,8 @@ pub(crate) struct Caller {
     pub(crate) calls: AtomicU64,
     pub(crate) answers: AtomicU64,
     pub(crate) note: Mutex<Option<String>>,
+    /// Why a call was not answered, or not with an outcome.
+    pub(crate) last_failure: Mutex<Option<String>>,
 }
 
 /// What a driven machine came to.
@@ -359,6 +361,7 @@ impl Caller {
         made: &mut Made,
     ) -> Next<'static> {
         line.log("retry", Some(reason), made);
+        self.note_failure(line.request, reason);
         if !self.still_patient(line.request) {
             return Next::Halt { applied: tries.maybe_applied };
         }
@@ -384,6 +387,7 @@ impl Caller {
     async fn ambiguous(&self, line: &Line<'_>, reason: &str, tries: &mut Tries, made: &mut Made) -> Next<'static> {
         let writes = line.request.writes;
         made.touched |= writes;
+        self.note_failure(line.request, reason);
         match line.request.repeat {
             Repeat::Repeatable => {
                 line.log(if writes { "unknown" } else { "retry" }, Some(reason), made);
@@ -414,6 +418,15 @@ impl Caller {
                 line.log("unknown", Some(reason), made);
                 Next::Unrepeatable(reason.to_owned())
             }
+        }
+    }
+
+    /// Keeps why a call failed, for the report; the first of a run is also told at once.
+    fn note_failure(&self, request: &Request, reason: &str) {
+        let text = format!("{}: {reason}", request.operation);
+        let before = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).replace(text.clone());
+        if before.is_none() {
+            tracing::warn!("sync `{}`: {text}; trying again", self.sync_name);
         }
     }
 

@@ -356,7 +356,11 @@ fn show_calls(out: &mut Out, workspace: &Workspace, ended: &[Ended], invocation:
             count += 1;
         }
         if count == 0 {
-            out.line("  no call was made for this row");
+            out.line(if report.counts.read == 0 {
+                "  the model has no row with this key"
+            } else {
+                "  no call was made for this row"
+            });
         }
     }
     Ok(())

@@ -160,7 +160,7 @@ pub(crate) fn next_steps(ended: &[Ended]) -> Vec<String> {
             steps.push(format!("ebb rejected {sync}"));
         }
         if report.counts.calls > 0 && (report.counts.rejected > 0 || report.counts.pending > 0) {
-            steps.push(format!("ebb logs {} --outcome rejected", report.id));
+            steps.push(format!("ebb logs {}", report.id));
         }
     }
     steps
