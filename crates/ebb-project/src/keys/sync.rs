@@ -30,7 +30,7 @@ pub(crate) const SYNC: &[KeySpec] = &[
     key(
         "on_removed",
         Shape::WordsOr(&["ignore", "delete", "unlink", "unset"], ON_REMOVED),
-        "What happens when a row leaves the model. Default: `ignore`. `unlink`, `unset`, `fields` and `after` come later.",
+        "What happens when a row leaves the model. Default: `ignore`. The others, `fields` and `after` come later.",
     ),
     key(
         "on_unmapped",
