@@ -25,6 +25,8 @@ pub(crate) enum NodeKind {
     If { branches: Vec<Branch>, otherwise: Block },
     Case { subject: Expression, arms: Vec<Arm> },
     For(Box<For>),
+    TableRow(Box<TableRow>),
+    IfChanged(Block),
     Assign { name: Arc<str>, value: Filtered },
     Capture { name: Arc<str>, block: Block },
     Increment(Arc<str>),
@@ -62,6 +64,18 @@ pub(crate) struct For {
     pub(crate) reversed: bool,
     pub(crate) block: Block,
     pub(crate) otherwise: Block,
+}
+
+/// A `tablerow`: an HTML table of the items, row by row.
+#[derive(Debug)]
+pub(crate) struct TableRow {
+    pub(crate) name: Arc<str>,
+    pub(crate) collection: Expression,
+    /// How many cells a row has; none: all are in one row.
+    pub(crate) columns: Option<Expression>,
+    pub(crate) limit: Option<Expression>,
+    pub(crate) offset: Option<Expression>,
+    pub(crate) block: Block,
 }
 
 #[derive(Debug)]

@@ -86,10 +86,13 @@ impl<'s> Cursor<'s> {
                 Fault::new(format!("unexpected `{next}`, since Liquid has no arithmetic operators"))
                     .hint("use the filters `plus`, `minus`, `times`, `divided_by`, `modulo`")
             }
+            ('&', _) => Fault::new("unexpected `&`").hint("write `and`"),
+            ('=', _) if !self.text.starts_with("==") => Fault::new("unexpected `=`").hint("write `==` to compare"),
             ('=' | '<' | '>' | '!', _) | (_, "contains" | "and" | "or") => {
                 let sign = if word.is_empty() { next.to_string() } else { word };
                 Fault::new(format!("unexpected `{sign}`")).hint("a comparison belongs in `{% if %}`")
             }
+            ('|', _) if self.text.starts_with("||") => Fault::new("unexpected `||`").hint("write `or`"),
             ('|', _) => Fault::new("unexpected `|`")
                 .hint("filters work in outputs and `assign`; assign the filtered value first and test that"),
             ('\'' | '"', _) => Fault::new("a quote is not closed, or stands in the wrong place"),

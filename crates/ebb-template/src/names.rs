@@ -101,7 +101,16 @@ impl<'t> Walker<'t, '_> {
                     self.scopes.truncate(self.scopes.len().saturating_sub(2));
                     self.block(&head.otherwise);
                 }
-                NodeKind::Capture { block, .. } => self.block(block),
+                NodeKind::TableRow(head) => {
+                    self.expression(offset, &head.collection, Position::Source);
+                    for bound in [&head.columns, &head.limit, &head.offset].into_iter().flatten() {
+                        self.expression(offset, bound, Position::Other);
+                    }
+                    self.scopes.extend([&*head.name, "tablerowloop"]);
+                    self.block(&head.block);
+                    self.scopes.truncate(self.scopes.len().saturating_sub(2));
+                }
+                NodeKind::Capture { block, .. } | NodeKind::IfChanged(block) => self.block(block),
                 NodeKind::Cycle { group, values } => {
                     if let CycleGroup::Named(name) = group {
                         self.expression(offset, name, Position::Other);
@@ -181,7 +190,8 @@ fn uses_date(nodes: &Block) -> bool {
         }
         NodeKind::Case { arms, .. } => arms.iter().any(|arm| uses_date(&arm.block)),
         NodeKind::For(head) => uses_date(&head.block) || uses_date(&head.otherwise),
-        NodeKind::Capture { block, .. } => uses_date(block),
+        NodeKind::TableRow(head) => uses_date(&head.block),
+        NodeKind::Capture { block, .. } | NodeKind::IfChanged(block) => uses_date(block),
         NodeKind::Text(_)
         | NodeKind::Increment(_)
         | NodeKind::Decrement(_)
@@ -238,7 +248,10 @@ pub(crate) fn check(nodes: &Block, names: &Names<'_>) -> Vec<Failure> {
             Some(Step::Key(field)) => Some(&**field),
             Some(Step::Index(_) | Step::Computed(_)) | None => None,
         };
-        if let Some(fault) = unknown_name(name, field, names, &assigned) {
+        if let Some(mut fault) = unknown_name(name, field, names, &assigned) {
+            if &**name == "loop" {
+                fault = fault.hint("a loop's state is `forloop`; `loop` is Jinja's: set `language: jinja` for that");
+            }
             failures.push(fault.at(sight.offset));
         }
     });
@@ -269,6 +282,9 @@ pub(crate) fn unknown_name(name: &str, field: Option<&str>, names: &Names<'_>, a
     }
     let candidates = columns.iter().chain(names.roots.unwrap_or_default()).chain(assigned).copied();
     let fault = Fault::new(format!("unknown variable `{name}`"));
+    if name == "rows" || name == "records" {
+        return Some(fault.hint("a template sees one row, as `row`"));
+    }
     Some(hinted(fault, did_you_mean(name, candidates.chain(["row", "record"]))))
 }
 
@@ -296,6 +312,8 @@ fn assigned_names<'t>(nodes: &'t Block, names: &mut Vec<&'t str>) {
                 assigned_names(&head.block, names);
                 assigned_names(&head.otherwise, names);
             }
+            NodeKind::TableRow(head) => assigned_names(&head.block, names),
+            NodeKind::IfChanged(block) => assigned_names(block, names),
             NodeKind::Text(_) | NodeKind::Output(_) | NodeKind::Cycle { .. } | NodeKind::Break | NodeKind::Continue => {
             }
         }

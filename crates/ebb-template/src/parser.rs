@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ast::{Arm, Block, Branch, CycleGroup, Expression, Filtered, For, LoopOffset, Node, NodeKind};
+use crate::ast::{Arm, Block, Branch, CycleGroup, Expression, Filtered, For, LoopOffset, Node, NodeKind, TableRow};
 use crate::error::{Failure, Fault, did_you_mean};
 use crate::expression::Cursor;
 use crate::limits::NESTING;
@@ -17,7 +17,7 @@ pub(crate) struct Tree {
 }
 
 /// The tags that a template may begin, for hints.
-const TAGS: [&str; 16] = [
+const TAGS: [&str; 18] = [
     "assign",
     "break",
     "capture",
@@ -30,9 +30,11 @@ const TAGS: [&str; 16] = [
     "echo",
     "for",
     "if",
+    "ifchanged",
     "increment",
     "liquid",
     "raw",
+    "tablerow",
     "unless",
 ];
 
@@ -67,7 +69,10 @@ impl<'s> Parser<'s> {
         let mut nodes = Block::new();
         while let Some(piece) = self.scanner.next()? {
             match piece {
-                Piece::Text { offset, text } => push_text(&mut nodes, offset, text),
+                Piece::Text { offset, text } => {
+                    jinja_comment(offset, text)?;
+                    push_text(&mut nodes, offset, text);
+                }
                 Piece::Output { offset, markup, end } => {
                     self.outputs.push((offset, end));
                     let value = output(markup).map_err(|fault| fault.at(offset))?;
@@ -107,10 +112,15 @@ impl<'s> Parser<'s> {
             "if" | "unless" => self.conditional(offset, name, markup)?,
             "case" => self.case(offset, markup)?,
             "for" => self.for_loop(offset, markup)?,
+            "tablerow" => self.table_row(offset, markup)?,
+            "ifchanged" => {
+                Cursor::new(markup).finish().map_err(|fault| fault.at(offset))?;
+                NodeKind::IfChanged(self.closed(("ifchanged", offset), &["endifchanged"])?.0)
+            }
             "capture" => self.capture(offset, markup)?,
             "raw" => {
                 let text = self.scanner.verbatim("raw", "endraw", false, offset)?;
-                push_text(nodes, offset, text);
+                push_text(nodes, self.scanner.offset_of(text), text);
                 return Ok(());
             }
             "comment" => return self.scanner.verbatim("comment", "endcomment", true, offset).map(|_| ()),
@@ -217,11 +227,26 @@ impl<'s> Parser<'s> {
         Ok(NodeKind::For(Box::new(head)))
     }
 
+    fn table_row(&mut self, offset: usize, markup: &'s str) -> Result<NodeKind, Failure> {
+        let mut head = table_row_head(markup).map_err(|fault| fault.at(offset))?;
+        head.block = self.closed(("tablerow", offset), &["endtablerow"])?.0;
+        Ok(NodeKind::TableRow(Box::new(head)))
+    }
+
     fn capture(&mut self, offset: usize, markup: &'s str) -> Result<NodeKind, Failure> {
         let name = target(markup).map_err(|fault| fault.at(offset))?;
         let (block, _) = self.closed(("capture", offset), &["endcapture"])?;
         Ok(NodeKind::Capture { name, block })
     }
+}
+
+/// Refuses `{# … #}`, which Liquid would print.
+fn jinja_comment(offset: usize, text: &str) -> Result<(), Failure> {
+    let Some(at) = text.find("{#").filter(|at| text.get(*at..).is_some_and(|rest| rest.contains("#}"))) else {
+        return Ok(());
+    };
+    let fault = Fault::jinja("`{# … #}` is no comment in Liquid");
+    Err(fault.hint("or write `{% comment %}`; `{% raw %}` keeps it as text").at(offset + at))
 }
 
 fn push_text(nodes: &mut Block, offset: usize, text: &str) {
@@ -240,6 +265,8 @@ fn is_blank(block: &Block) -> bool {
         }
         NodeKind::Case { arms, .. } => arms.iter().all(|arm| is_blank(&arm.block)),
         NodeKind::For(head) => is_blank(&head.block) && is_blank(&head.otherwise),
+        NodeKind::IfChanged(block) => is_blank(block),
+        NodeKind::TableRow(head) => is_blank(&head.block),
         NodeKind::Output(_)
         | NodeKind::Increment(_)
         | NodeKind::Decrement(_)
@@ -342,17 +369,48 @@ fn when_values(markup: &str) -> Result<Vec<Expression>, Fault> {
     Ok(values)
 }
 
-fn for_head(markup: &str) -> Result<For, Fault> {
-    let mut cursor = Cursor::new(markup);
-    let name: Arc<str> = cursor.name().ok_or_else(|| Fault::new("`for` needs a variable's name"))?.into();
+/// The words that may follow a `tablerow`'s collection, each with a value.
+const LOOP_WORDS: [&str; 3] = ["cols", "limit", "offset"];
+
+/// Reads `name in collection`; the third part is both as `forloop.name` says them, `name-collection`.
+fn loop_source(cursor: &mut Cursor<'_>, tag: &str) -> Result<(Arc<str>, Expression, Arc<str>), Fault> {
+    let name: Arc<str> = cursor.name().ok_or_else(|| Fault::new(format!("`{tag}` needs a variable's name")))?.into();
+    if cursor.rest().starts_with(',') {
+        return Err(Fault::jinja(&format!(
+            "`{tag}` has one variable; an object gives pairs, `{name}[0]` and `{name}[1]`"
+        )));
+    }
     if !cursor.take_word("in") {
-        return Err(Fault::new(format!("`in` is missing after `for {name}`")));
+        return Err(Fault::new(format!("`in` is missing after `{tag} {name}`")));
     }
     let from = cursor.rest();
     let collection = cursor.expression()?;
-    let written = from.strip_suffix(cursor.rest()).unwrap_or(from).trim();
+    let written = from.strip_suffix(cursor.rest()).unwrap_or(from);
+    let label = format!("{name}-{}", without_blanks(written)).into();
+    Ok((name, collection, label))
+}
+
+/// Drops the whitespace outside of quotes.
+fn without_blanks(written: &str) -> String {
+    let mut quote = None;
+    written
+        .chars()
+        .filter(|character| {
+            match (quote, character) {
+                (None, '\'' | '"') => quote = Some(*character),
+                (Some(open), closing) if open == *closing => quote = None,
+                _ => {}
+            }
+            quote.is_some() || !character.is_whitespace()
+        })
+        .collect()
+}
+
+fn for_head(markup: &str) -> Result<For, Fault> {
+    let mut cursor = Cursor::new(markup);
+    let (name, collection, label) = loop_source(&mut cursor, "for")?;
     let mut head = For {
-        label: format!("{name}-{written}").into(),
+        label,
         name,
         collection,
         limit: None,
@@ -372,6 +430,26 @@ fn for_head(markup: &str) -> Result<For, Fault> {
         } else if !cursor.take(",") {
             return Err(cursor.unexpected());
         }
+    }
+    Ok(head)
+}
+
+fn table_row_head(markup: &str) -> Result<TableRow, Fault> {
+    let mut cursor = Cursor::new(markup);
+    let (name, collection, _) = loop_source(&mut cursor, "tablerow")?;
+    let mut head = TableRow { name, collection, columns: None, limit: None, offset: None, block: Block::new() };
+    while !cursor.is_at_end() {
+        let slot = match LOOP_WORDS.into_iter().find(|word| cursor.take_word(word)) {
+            Some("cols") => &mut head.columns,
+            Some("limit") => &mut head.limit,
+            Some("offset") => &mut head.offset,
+            _ if cursor.take(",") => continue,
+            _ => return Err(cursor.unexpected()),
+        };
+        if !cursor.take(":") {
+            return Err(cursor.unexpected());
+        }
+        *slot = Some(cursor.expression()?);
     }
     Ok(head)
 }

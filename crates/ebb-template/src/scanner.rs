@@ -56,7 +56,6 @@ impl<'s> Scanner<'s> {
             return self.next_tag().map(Some);
         }
         let length = opening.unwrap_or(rest.len());
-        let offset = self.at;
         self.at += length;
         let mut text = rest.get(..length).unwrap_or_default();
         if std::mem::take(&mut self.trims_next) {
@@ -65,7 +64,7 @@ impl<'s> Scanner<'s> {
         if opening.is_some() && self.rest().as_bytes().get(2) == Some(&b'-') {
             text = text.trim_end();
         }
-        Ok(Some(Piece::Text { offset, text }))
+        Ok(Some(Piece::Text { offset: self.offset_of(text), text }))
     }
 
     fn next_line(&mut self) -> Option<Piece<'s>> {

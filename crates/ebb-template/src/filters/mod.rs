@@ -61,6 +61,8 @@ pub struct Filter {
     pub(crate) function: Function,
     /// Refuses literal arguments that cannot work, before any row is read.
     pub(crate) check: Option<Check>,
+    /// A range is its text to it (`1..3`), not a list.
+    pub(crate) prints_ranges: bool,
 }
 
 /// A template, the row it is rendered for, and what comes out.
@@ -92,6 +94,7 @@ impl Filter {
             named: &[],
             function,
             check: None,
+            prints_ranges: false,
         }
     }
 
@@ -257,6 +260,10 @@ static TABLE: LazyLock<Vec<Filter>> = LazyLock::new(|| {
     ]
     .concat();
     table.sort_by_key(|filter| filter.name);
+    let on_text = [strings::FILTERS, hashes::FILTERS, regexes::FILTERS].concat();
+    for filter in &mut table {
+        filter.prints_ranges = filter.name != "size" && on_text.iter().any(|other| other.name == filter.name);
+    }
     table
 });
 

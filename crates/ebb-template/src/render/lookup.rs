@@ -61,11 +61,14 @@ impl Renderer<'_> {
         if let Some(round) = self.loops.iter().rev().find(|round| &*round.name == name) {
             return Place::Value(Cow::Borrowed(&round.item));
         }
-        if let (Some(depth), "forloop") = (self.loops.len().checked_sub(1), name) {
+        if !self.loops.is_empty()
+            && (name == "forloop" || name == "tablerowloop")
+            && let Some(depth) = self.innermost(name == "forloop", self.loops.len())
+        {
             return Place::Loop(depth);
         }
-        if let Some((_, value)) = self.locals.iter().find(|(known, _)| &**known == name) {
-            return Place::Value(Cow::Borrowed(value));
+        if let Some(local) = self.locals.iter().find(|local| &*local.name == name) {
+            return Place::Value(Cow::Borrowed(&local.value));
         }
         let is_row = name == "row" || name == "record";
         let root = if is_row { self.row() } else { self.variables.root(name) };
@@ -104,33 +107,11 @@ impl Renderer<'_> {
                 Some(found) => Cow::Borrowed(found),
                 None => Cow::Owned(command(&Value::Object(whole_row(row)), key)),
             },
-            Place::Loop(depth) => match (key, depth.checked_sub(1)) {
-                ("parentloop", Some(parent)) => return Place::Loop(parent),
-                _ => Cow::Owned(self.loop_field(depth, key)),
+            Place::Loop(depth) => match self.innermost(true, depth) {
+                Some(parent) if key == "parentloop" => return Place::Loop(parent),
+                Some(_) | None => Cow::Owned(self.loop_field(depth, key)),
             },
         })
-    }
-
-    fn loop_field(&self, depth: usize, key: &str) -> Value {
-        let Some(round) = self.loops.get(depth) else { return Value::Null };
-        let number = |number: usize| i128::try_from(number).map_or(Value::Null, Value::Int);
-        match key {
-            "index" => number(round.index + 1),
-            "index0" => number(round.index),
-            "rindex" => number(round.length - round.index),
-            "rindex0" => number(round.length - round.index - 1),
-            "first" => Value::Bool(round.index == 0),
-            "last" => Value::Bool(round.index + 1 == round.length),
-            "length" => number(round.length),
-            "name" => Value::Text(Arc::clone(&round.label)),
-            _ => Value::Null,
-        }
-    }
-
-    fn whole_loop(&self, depth: usize) -> Value {
-        const FIELDS: [&str; 8] = ["name", "length", "index", "index0", "rindex", "rindex0", "first", "last"];
-        let fields: Object = FIELDS.into_iter().map(|key| (Arc::from(key), self.loop_field(depth, key))).collect();
-        Value::Object(fields)
     }
 }
 

@@ -1,17 +1,17 @@
 //! The one evaluator of Liquid.
 
 mod lookup;
+mod loops;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bigdecimal::{RoundingMode, ToPrimitive};
-use ebb_row::{Value, ValueKind};
+use ebb_row::Value;
 
 use crate::Variables;
 use crate::ast::{
-    Block, Condition, CycleGroup, Expression, FilterCall, Filtered, For, Join, LoopOffset, Node, NodeKind, Operator,
-    Test,
+    Block, Condition, CycleGroup, Expression, FilterCall, Filtered, Join, Node, NodeKind, Operator, PathRoot, Test,
 };
 use crate::compare::{contains, equals, is_blank, is_empty, is_true, order};
 use crate::error::{Failure, Fault};
@@ -19,6 +19,7 @@ use crate::filters::{Arguments, Call, Regexes, weight};
 use crate::limits::{Budget, RANGE_ITEMS};
 use crate::number::Number;
 use crate::print::{text_of, write_text};
+use crate::render::loops::Round;
 
 /// One render of one template.
 pub(crate) struct Renderer<'t> {
@@ -26,21 +27,22 @@ pub(crate) struct Renderer<'t> {
     regexes: &'t Regexes,
     knows_now: bool,
     budget: Budget,
-    locals: Vec<(Arc<str>, Value)>,
+    locals: Vec<Local>,
     counters: Vec<(Arc<str>, i128)>,
     cycles: Vec<(String, usize)>,
     /// Where each loop stopped, for `offset: continue`.
     resumes: Vec<(Arc<str>, usize)>,
     loops: Vec<Round>,
+    /// What the last `ifchanged` of the template printed.
+    changed: Option<String>,
 }
 
-/// A loop that is running.
-struct Round {
+/// A variable that the template has given a value.
+struct Local {
     name: Arc<str>,
-    label: Arc<str>,
-    item: Value,
-    index: usize,
-    length: usize,
+    value: Value,
+    /// The bounds, where it is a range as written: it prints as `1..3`.
+    range: Option<(i128, i128)>,
 }
 
 /// How a block ended.
@@ -63,6 +65,7 @@ impl<'t> Renderer<'t> {
             cycles: Vec::new(),
             resumes: Vec::new(),
             loops: Vec::new(),
+            changed: None,
         }
     }
 
@@ -131,14 +134,13 @@ impl<'t> Renderer<'t> {
                 }
             }
             NodeKind::For(head) => return self.for_loop(node.offset, head, out),
-            NodeKind::Assign { name, value } => {
-                let value = self.assigned(value).map_err(at)?;
-                self.set(name, value);
-            }
+            NodeKind::TableRow(head) => self.table_row(node.offset, head, out)?,
+            NodeKind::IfChanged(block) => return self.if_changed(node.offset, block, out),
+            NodeKind::Assign { name, value } => self.assign(name, value).map_err(at)?,
             NodeKind::Capture { name, block } => {
                 let mut captured = String::new();
                 let flow = self.block(block, &mut captured)?;
-                self.set(name, Value::from(captured));
+                self.set(name, Value::from(captured), None);
                 return Ok(flow);
             }
             NodeKind::Increment(name) => self.count(name, 1, out).map_err(at)?,
@@ -158,8 +160,7 @@ impl<'t> Renderer<'t> {
     }
 
     fn output(&self, value: &Filtered, out: &mut String) -> Result<(), Fault> {
-        if let (Expression::Range(bounds), true) = (&value.base, value.filters.is_empty()) {
-            let (first, last) = self.bounds(bounds)?;
+        if let Some((first, last)) = self.unfiltered_range(value)? {
             let text = format!("{first}..{last}");
             return self.print(out, |out| {
                 out.push_str(&text);
@@ -170,18 +171,46 @@ impl<'t> Renderer<'t> {
         self.print(out, |out| write_text(&value, out))
     }
 
-    fn assigned(&self, value: &Filtered) -> Result<Value, Fault> {
+    /// Returns the bounds of a value that is a range and stays one.
+    fn unfiltered_range(&self, value: &Filtered) -> Result<Option<(i128, i128)>, Fault> {
+        if value.filters.is_empty() { self.range_bounds(&value.base) } else { Ok(None) }
+    }
+
+    /// Returns the bounds of a range, or of a variable that holds one.
+    fn range_bounds(&self, expression: &Expression) -> Result<Option<(i128, i128)>, Fault> {
+        match expression {
+            Expression::Range(bounds) => self.bounds(bounds).map(Some),
+            Expression::Path(path) if path.steps.is_empty() => Ok(match &path.root {
+                PathRoot::Name(name) => self.local(name).and_then(|local| local.range),
+                PathRoot::Computed(_) => None,
+            }),
+            Expression::Path(_) | Expression::Literal(_) | Expression::Blank | Expression::Empty => Ok(None),
+        }
+    }
+
+    /// Returns what was assigned to a name, unless a loop's variable shadows it.
+    fn local(&self, name: &str) -> Option<&Local> {
+        if self.loops.iter().any(|round| &*round.name == name) {
+            return None;
+        }
+        self.locals.iter().find(|local| &*local.name == name)
+    }
+
+    fn assign(&mut self, name: &Arc<str>, value: &Filtered) -> Result<(), Fault> {
+        let range = self.unfiltered_range(value)?;
         let value = self.filtered(value)?;
         if let Cow::Borrowed(borrowed @ (Value::List(_) | Value::Object(_))) = &value {
             self.budget.produce(weight(borrowed))?;
         }
-        Ok(value.into_owned())
+        let value = value.into_owned();
+        self.set(name, value, range);
+        Ok(())
     }
 
-    fn set(&mut self, name: &Arc<str>, value: Value) {
-        match self.locals.iter_mut().find(|(known, _)| known == name) {
-            Some((_, slot)) => *slot = value,
-            None => self.locals.push((Arc::clone(name), value)),
+    fn set(&mut self, name: &Arc<str>, value: Value, range: Option<(i128, i128)>) {
+        match self.locals.iter_mut().find(|local| local.name == *name) {
+            Some(local) => (local.value, local.range) = (value, range),
+            None => self.locals.push(Local { name: Arc::clone(name), value, range }),
         }
     }
 
@@ -219,6 +248,19 @@ impl<'t> Renderer<'t> {
         Ok(())
     }
 
+    fn if_changed(&mut self, offset: usize, block: &Block, out: &mut String) -> Result<Flow, Failure> {
+        let start = out.len();
+        let flow = self.block(block, out)?;
+        let printed = out.get(start..).unwrap_or_default();
+        if self.changed.as_deref() == Some(printed) {
+            out.truncate(start);
+        } else {
+            self.budget.produce(printed.len()).map_err(|fault| fault.at(offset))?;
+            self.changed = Some(printed.to_owned());
+        }
+        Ok(flow)
+    }
+
     fn when(&self, subject: &Expression, values: &[Expression]) -> Result<bool, Fault> {
         for value in values {
             if self.compare(subject, Operator::Equal, value)? {
@@ -226,91 +268,6 @@ impl<'t> Renderer<'t> {
             }
         }
         Ok(false)
-    }
-
-    fn for_loop(&mut self, offset: usize, head: &For, out: &mut String) -> Result<Flow, Failure> {
-        let at = |fault: Fault| fault.at(offset);
-        let from = self.loop_start(head).map_err(at)?;
-        let items = self.loop_items(head, from).map_err(at)?;
-        let stopped = from.saturating_add(items.len());
-        match self.resumes.iter_mut().find(|(label, _)| *label == head.label) {
-            Some((_, resume)) => *resume = stopped,
-            None => self.resumes.push((Arc::clone(&head.label), stopped)),
-        }
-        if items.is_empty() {
-            return self.block(&head.otherwise, out);
-        }
-        self.loops.push(Round {
-            name: Arc::clone(&head.name),
-            label: Arc::clone(&head.label),
-            item: Value::Null,
-            index: 0,
-            length: items.len(),
-        });
-        for (index, item) in items.into_iter().enumerate() {
-            self.budget.step(1).map_err(at)?;
-            if let Some(round) = self.loops.last_mut() {
-                round.item = item;
-                round.index = index;
-            }
-            if self.block(&head.block, out)? == Flow::Break {
-                break;
-            }
-        }
-        self.loops.pop();
-        Ok(Flow::Normal)
-    }
-
-    fn loop_start(&self, head: &For) -> Result<usize, Fault> {
-        match &head.offset {
-            None => Ok(0),
-            Some(LoopOffset::Continue) => {
-                Ok(self.resumes.iter().find(|(label, _)| *label == head.label).map_or(0, |(_, resume)| *resume))
-            }
-            Some(LoopOffset::At(offset)) => Ok(self.count_of(offset, "offset")?.unwrap_or(0)),
-        }
-    }
-
-    /// Returns a loop's limit or offset; `None` for nil.
-    fn count_of(&self, expression: &Expression, what: &str) -> Result<Option<usize>, Fault> {
-        let value = self.expression(expression)?;
-        let number = match value.kind() {
-            ValueKind::Null => return Ok(None),
-            ValueKind::Number => whole(&value),
-            ValueKind::Boolean
-            | ValueKind::Text
-            | ValueKind::Binary
-            | ValueKind::Timestamp
-            | ValueKind::Date
-            | ValueKind::List
-            | ValueKind::Object
-            | ValueKind::Lookup => value.as_text().and_then(|text| text.trim().parse().ok()),
-        };
-        let number = number.ok_or_else(|| Fault::new(format!("`{what}` needs a whole number")))?;
-        Ok(Some(usize::try_from(number.max(0)).unwrap_or(usize::MAX)))
-    }
-
-    fn loop_items(&self, head: &For, from: usize) -> Result<Vec<Value>, Fault> {
-        let limit = match &head.limit {
-            Some(limit) => self.count_of(limit, "limit")?.unwrap_or(usize::MAX),
-            None => usize::MAX,
-        };
-        let collection = self.expression(&head.collection)?;
-        let pair = |(name, field): (&Arc<str>, &Value)| Value::List(vec![Value::Text(Arc::clone(name)), field.clone()]);
-        let mut items: Vec<Value> = if let Value::List(items) = &*collection {
-            items.iter().skip(from).take(limit).cloned().collect()
-        } else if let Value::Object(object) = &*collection {
-            object.iter().skip(from).take(limit).map(pair).collect()
-        } else if collection.as_text().is_some_and(|text| !text.is_empty()) && from == 0 && limit > 0 {
-            vec![collection.into_owned()]
-        } else {
-            Vec::new()
-        };
-        self.budget.step(items.len() / 16 + items.iter().map(weight).sum::<usize>() / 1024)?;
-        if head.reversed {
-            items.reverse();
-        }
-        Ok(items)
     }
 
     fn condition(&self, condition: &Condition) -> Result<bool, Fault> {
@@ -365,6 +322,12 @@ impl<'t> Renderer<'t> {
 
     fn filtered<'s>(&'s self, value: &'s Filtered) -> Result<Cow<'s, Value>, Fault> {
         let mut result = self.expression(&value.base)?;
+        if let Some(first) = value.filters.first()
+            && first.filter.prints_ranges
+            && let Some((first, last)) = self.range_bounds(&value.base)?
+        {
+            result = Cow::Owned(Value::from(format!("{first}..{last}")));
+        }
         for call in &value.filters {
             result = self.filter(call, result)?;
         }
