@@ -73,13 +73,13 @@ fn ebb() -> &'static Path {
 }
 
 /// A command with nothing of the developer's environment.
-fn command(folder: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(ebb());
     command.args(arguments).current_dir(folder).env_clear().stdin(Stdio::null());
     command
 }
 
-fn finish(mut command: Command) -> (i32, String, String) {
+pub(crate) fn finish(mut command: Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().expect("the program starts");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
     (status.code().expect("it exits"), text(stdout), text(stderr))

@@ -4,6 +4,7 @@ mod adopt;
 mod check;
 mod completions;
 mod demo;
+mod docs;
 mod init;
 mod logs;
 mod plan;
@@ -107,6 +108,8 @@ enum Command {
     Completions(completions::CompletionsArgs),
     /// Work with templates.
     Template(template::TemplateArgs),
+    /// Show reference pages, such as the filters of templates.
+    Docs(docs::DocsArgs),
 }
 
 /// What every command is given.
@@ -239,6 +242,7 @@ async fn start(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Demo(args) => Box::pin(demo::main(context, args)).await,
         Command::Completions(args) => completions::main(context, &args),
         Command::Template(args) => template::main(context, args),
+        Command::Docs(args) => docs::main(context, args),
     }
 }
 
