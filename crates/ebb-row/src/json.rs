@@ -20,6 +20,12 @@ pub enum JsonError {
         /// What was expected or found there, without quoting the text.
         expected: &'static str,
     },
+    /// An object has two fields of one name; only where that is asked to be an error.
+    #[error("a field name is repeated at byte {offset}")]
+    Repeated {
+        /// Byte offset of the second one, from 0.
+        offset: usize,
+    },
     /// Lists and objects nest deeper than 128.
     #[error("JSON nests deeper than 128 levels")]
     TooDeep,
@@ -122,14 +128,15 @@ pub fn write_json_string(text: &str, out: &mut Vec<u8>) {
 /// # Errors
 /// [`JsonError::Syntax`] with the byte offset, or [`JsonError::TooDeep`].
 pub fn parse_json(text: &str, lookups: bool) -> Result<Value, JsonError> {
-    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, lookups };
-    reader.skip_space();
-    let value = reader.value(0)?;
-    reader.skip_space();
-    if reader.at < reader.bytes.len() {
-        return Err(reader.fault("the end of the text"));
-    }
-    Ok(value)
+    Reader { text, bytes: text.as_bytes(), at: 0, lookups, written: false, name_at: 0 }.whole()
+}
+
+/// Reads one JSON value as people write it by hand: a comma may stand before `}` and `]`, and no object repeats a name.
+///
+/// # Errors
+/// As [`parse_json`]; a repeated name is [`JsonError::Repeated`].
+pub fn parse_written_json(text: &str) -> Result<Value, JsonError> {
+    Reader { text, bytes: text.as_bytes(), at: 0, lookups: false, written: true, name_at: 0 }.whole()
 }
 
 /// Reads an object's fields of these names and passes over the others without keeping them; the whole text is checked all
@@ -138,7 +145,7 @@ pub fn parse_json(text: &str, lookups: bool) -> Result<Value, JsonError> {
 /// # Errors
 /// As [`parse_json`].
 pub fn parse_json_fields(text: &str, wanted: &[&str]) -> Result<Option<Object>, JsonError> {
-    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, lookups: false };
+    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, lookups: false, written: false, name_at: 0 };
     reader.skip_space();
     if reader.peek() != Some(b'{') {
         return parse_json(text, false).map(|_| None);
@@ -165,9 +172,23 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     lookups: bool,
+    /// A comma may stand before a closing bracket, and no name is repeated.
+    written: bool,
+    /// Where the last field's name begins.
+    name_at: usize,
 }
 
 impl Reader<'_> {
+    fn whole(mut self) -> Result<Value, JsonError> {
+        self.skip_space();
+        let value = self.value(0)?;
+        self.skip_space();
+        if self.at < self.bytes.len() {
+            return Err(self.fault("the end of the text"));
+        }
+        Ok(value)
+    }
+
     fn fault(&self, expected: &'static str) -> JsonError {
         JsonError::Syntax { offset: self.at, expected }
     }
@@ -218,13 +239,25 @@ impl Reader<'_> {
 
     fn object(&mut self, depth: usize) -> Result<Value, JsonError> {
         let mut fields = Vec::new();
+        let mut names_at = Vec::new();
         self.fields(depth, |reader, name, depth| {
+            if reader.written {
+                names_at.push(reader.name_at);
+            }
             let value = reader.value(depth)?;
             fields.push((name, value));
             Ok(())
         })?;
         let mut object = Object::with_capacity_and_hasher(fields.len(), foldhash::fast::RandomState::default());
-        object.extend(fields);
+        if self.written {
+            for ((name, value), offset) in fields.into_iter().zip(names_at) {
+                if object.insert(name, value).is_some() {
+                    return Err(JsonError::Repeated { offset });
+                }
+            }
+        } else {
+            object.extend(fields);
+        }
         Ok(self.finish_object(object))
     }
 
@@ -238,6 +271,7 @@ impl Reader<'_> {
             if reader.peek() != Some(b'"') {
                 return Err(reader.fault("a field name in quotes"));
             }
+            reader.name_at = reader.at;
             let name = reader.string()?;
             reader.skip_space();
             if reader.peek() != Some(b':') {
@@ -291,7 +325,14 @@ impl Reader<'_> {
             read(self)?;
             self.skip_space();
             match self.peek() {
-                Some(b',') => self.at += 1,
+                Some(b',') => {
+                    self.at += 1;
+                    self.skip_space();
+                    if self.written && self.peek() == Some(close) {
+                        self.at += 1;
+                        return Ok(());
+                    }
+                }
                 Some(byte) if byte == close => {
                     self.at += 1;
                     return Ok(());
@@ -500,6 +541,19 @@ mod tests {
         check(r#""a\"b\\c\/d\u00e9\ud83d\ude00\n""#, "\"a\\\"b\\\\c/d\u{e9}\u{1f600}\\n\"");
         check(r#""\ud800x""#, "\"\u{fffd}x\"");
         check(r#"{"a":[1,true,null,{}],"b":"\u0001"}"#, r#"{"a":[1,true,null,{}],"b":"\u0001"}"#);
+    }
+
+    #[test]
+    fn written_json_allows_a_last_comma_and_no_repeated_name() {
+        let value = parse_written_json(r#" {"a": [1, 2, ], "b": {"c": null,},} "#).expect("valid");
+        let mut out = Vec::new();
+        write_json(&value, &mut out).expect("writable");
+        assert_eq!(String::from_utf8(out).expect("utf-8"), r#"{"a":[1,2],"b":{"c":null}}"#);
+        assert_eq!(parse_written_json(r#"{"a":1, "a":2}"#), Err(JsonError::Repeated { offset: 8 }));
+        for broken in ["[,]", "[1,,]", "{,}", "[1,] x", "{'a':1}"] {
+            assert!(parse_written_json(broken).is_err(), "{broken}");
+        }
+        assert!(parse_json("[1,]", false).is_err(), "strict elsewhere");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use batch::{Batch, CellFault, Column, ColumnType, TYPE_METADATA_KEY};
 pub use clock::Clock;
 pub use field::{FieldType, Nulls};
 pub use hash::Hash128;
-pub use json::{JsonError, parse_json, parse_json_fields, write_json, write_json_string};
+pub use json::{JsonError, parse_json, parse_json_fields, parse_written_json, write_json, write_json_string};
 pub use key::RowKey;
 pub use outcome::{Created, Fate, Outcome};
 pub use record::{Change, FieldChange, Lookup, OperationKind, Record, SyncMode, diff_records};

@@ -126,6 +126,8 @@ pub(crate) enum Operator {
 pub(crate) struct Filtered {
     pub(crate) base: Expression,
     pub(crate) filters: Vec<FilterCall>,
+    /// The last filter writes JSON, or says that the text is JSON.
+    pub(crate) writes_json: bool,
 }
 
 #[derive(Debug)]

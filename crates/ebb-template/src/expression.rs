@@ -124,7 +124,8 @@ impl<'s> Cursor<'s> {
         while self.take("|") {
             calls.push(self.filter_call()?);
         }
-        Ok(Filtered { base, filters: calls })
+        let writes_json = calls.last().is_some_and(|call| ["json", "jsonify", "raw"].contains(&call.filter.name));
+        Ok(Filtered { base, filters: calls, writes_json })
     }
 
     fn filter_call(&mut self) -> Result<FilterCall, Fault> {

@@ -26,12 +26,13 @@ mod parser;
 mod print;
 mod render;
 mod scanner;
+mod sink;
 mod template;
 
 pub use error::TemplateError;
 pub use filters::{Example, Filter, filters};
 pub use names::{Names, Reads};
-pub use template::{Language, Root, Template, Variables};
+pub use template::{Form, Language, Root, Template, Variables};
 
 #[cfg(test)]
 mod tests;

@@ -284,7 +284,11 @@ fn drop_text(block: &mut Block) {
 fn output(markup: &str) -> Result<Filtered, Fault> {
     let mut cursor = Cursor::new(markup);
     if cursor.is_at_end() {
-        return Ok(Filtered { base: Expression::Literal(ebb_row::Value::Null), filters: Vec::new() });
+        return Ok(Filtered {
+            base: Expression::Literal(ebb_row::Value::Null),
+            filters: Vec::new(),
+            writes_json: false,
+        });
     }
     let value = cursor.filtered()?;
     cursor.finish()?;

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use ebb_row::{Row, Value};
+use ebb_row::{Row, Value, write_json};
 
-use crate::ast::{Expression, Filtered, NodeKind, PathRoot, Step};
+use crate::ast::{Block, Expression, Filtered, Node, NodeKind, PathRoot, Step};
 use crate::error::{Failure, Fault, TemplateError};
 use crate::filters::Regexes;
 use crate::jinja::Jinja;
@@ -11,6 +11,7 @@ use crate::limits::SOURCE_BYTES;
 use crate::names::{self, Names, Reads};
 use crate::parser::{self, Tree};
 use crate::render::Renderer;
+use crate::sink::{Sink, is_word};
 
 /// The language of a template.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,35 @@ impl Language {
     /// Reads what [`Language::word`] returns.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Liquid, Self::Jinja].into_iter().find(|language| language.word() == word)
+    }
+}
+
+/// What a template's result is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// An expression (exactly one `{{ … }}`) gives its value with its type, anything else text: the default.
+    #[default]
+    Value,
+    /// Text, always.
+    Text,
+    /// Text that must be one JSON value, and that value. Outputs inside a JSON string are escaped for it; elsewhere a
+    /// value is written as JSON, and a text must be JSON already. A comma may stand before `}` and `]`.
+    Json,
+}
+
+impl Form {
+    /// Returns the word used in YAML.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Value => "value",
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+
+    /// Reads what [`Form::word`] returns.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Value, Self::Text, Self::Json].into_iter().find(|form| form.word() == word)
     }
 }
 
@@ -62,6 +92,7 @@ pub trait Variables {
 /// A parsed template; cloning is cheap.
 #[derive(Clone, Debug)]
 pub struct Template {
+    form: Form,
     inner: Arc<Inner>,
 }
 
@@ -80,6 +111,10 @@ struct Liquid {
 }
 
 impl Liquid {
+    fn renderer<'t>(&'t self, variables: &'t dyn Variables) -> Renderer<'t> {
+        Renderer::new(variables, &self.regexes, self.knows_now)
+    }
+
     /// Returns the one output of an expression and where it begins.
     fn expression(&self) -> Option<(usize, &Filtered)> {
         if !self.tree.is_expression {
@@ -93,12 +128,20 @@ impl Liquid {
 }
 
 impl Template {
+    /// Parses a template whose result is a [`Form::Value`].
+    ///
+    /// # Errors
+    /// As [`Template::parse_as`].
+    pub fn parse(source: &str, language: Language) -> Result<Self, TemplateError> {
+        Self::parse_as(source, language, Form::Value)
+    }
+
     /// Parses a template.
     ///
     /// # Errors
     /// The first fault that needs no row to be seen: syntax, an unknown tag or filter, a wrong number of arguments,
     /// a source of more than 64 KiB.
-    pub fn parse(source: &str, language: Language) -> Result<Self, TemplateError> {
+    pub fn parse_as(source: &str, language: Language, form: Form) -> Result<Self, TemplateError> {
         if source.len() > SOURCE_BYTES {
             return Err(Fault::new("the template is longer than 64 KiB").at(0).place(source));
         }
@@ -108,15 +151,25 @@ impl Template {
                 let knows_now = names::knows_now(&tree.nodes);
                 Inner::Liquid(Liquid { source: source.to_owned(), tree, regexes: Regexes::default(), knows_now })
             }
-            Language::Jinja => Inner::Jinja(Box::new(Jinja::parse(source).map_err(|failure| failure.place(source))?)),
+            Language::Jinja => {
+                let jinja = Jinja::parse(source, form == Form::Json);
+                Inner::Jinja(Box::new(jinja.map_err(|failure| failure.place(source))?))
+            }
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { form, inner: Arc::new(inner) })
     }
 
-    /// Returns a fault for each unknown variable and column, in the order of the template.
+    /// Returns a fault for each unknown variable and column, in the order of the template, and for JSON that no row can
+    /// make right.
     pub fn check(&self, names: &Names<'_>) -> Vec<TemplateError> {
         let (source, failures) = match &*self.inner {
-            Inner::Liquid(liquid) => (liquid.source.as_str(), names::check(&liquid.tree.nodes, names)),
+            Inner::Liquid(liquid) => {
+                let mut failures = names::check(&liquid.tree.nodes, names);
+                if self.form == Form::Json {
+                    failures.extend(check_json(&liquid.tree.nodes));
+                }
+                (liquid.source.as_str(), failures)
+            }
             Inner::Jinja(jinja) => (jinja.source(), jinja.check(names)),
         };
         failures.into_iter().map(|failure| failure.place(source)).collect()
@@ -132,17 +185,28 @@ impl Template {
 
     /// Returns whether it is exactly one `{{ … }}` with only whitespace around it, so that its result keeps its type.
     pub fn is_expression(&self) -> bool {
-        match &*self.inner {
-            Inner::Liquid(liquid) => liquid.tree.is_expression,
-            Inner::Jinja(jinja) => jinja.is_expression(),
-        }
+        self.form == Form::Value
+            && match &*self.inner {
+                Inner::Liquid(liquid) => liquid.tree.is_expression,
+                Inner::Jinja(jinja) => jinja.is_expression(),
+            }
+    }
+
+    /// Returns what the result is.
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// Returns the column, where the template is exactly `{{ row.x }}` or `{{ row["x"] }}`: the cell is the result.
     pub fn lone_column(&self) -> Option<&str> {
+        if self.form != Form::Value {
+            return None;
+        }
         match &*self.inner {
             Inner::Liquid(liquid) => {
-                let (_, Filtered { base: Expression::Path(path), filters }) = liquid.expression()? else { return None };
+                let (_, Filtered { base: Expression::Path(path), filters, .. }) = liquid.expression()? else {
+                    return None;
+                };
                 match (&path.root, path.steps.as_slice()) {
                     (PathRoot::Name(root), [Step::Key(column)])
                         if filters.is_empty() && (&**root == "row" || &**root == "record") =>
@@ -156,35 +220,85 @@ impl Template {
         }
     }
 
-    /// Renders with types: an expression gives its value as it is, anything else text.
+    /// Renders to what the form says.
     ///
     /// # Errors
     /// What is wrong with this row; the row is to be rejected. A NaN or infinite result is an error.
     pub fn render(&self, variables: &dyn Variables) -> Result<Value, TemplateError> {
-        match &*self.inner {
-            Inner::Liquid(liquid) => {
-                let Some((offset, value)) = liquid.expression() else {
-                    return self.render_text(variables).map(Value::from);
-                };
-                let renderer = Renderer::new(variables, &liquid.regexes, liquid.knows_now);
-                renderer.value(value).map_err(|fault| fault.at(offset).place(&liquid.source))
+        let (source, result) = match (&*self.inner, self.form) {
+            (_, Form::Text) => return self.text(variables).map(Value::from),
+            (Inner::Liquid(liquid), Form::Json) => {
+                (liquid.source.as_str(), liquid.renderer(variables).json(&liquid.tree.nodes))
             }
-            Inner::Jinja(jinja) => jinja.render(variables).map_err(|failure| failure.place(jinja.source())),
-        }
+            (Inner::Liquid(liquid), Form::Value) => {
+                let Some((offset, value)) = liquid.expression() else {
+                    return self.text(variables).map(Value::from);
+                };
+                (liquid.source.as_str(), liquid.renderer(variables).value(value).map_err(|fault| fault.at(offset)))
+            }
+            (Inner::Jinja(jinja), Form::Json) => (jinja.source(), jinja.render_json(variables)),
+            (Inner::Jinja(jinja), Form::Value) => (jinja.source(), jinja.render(variables)),
+        };
+        result.map_err(|failure| failure.place(source))
     }
 
-    /// Renders as text, printing values as the language does.
+    /// Renders as text, printing values as the language does; the value of a [`Form::Json`] is printed as JSON.
     ///
     /// # Errors
     /// What is wrong with this row; the row is to be rejected.
     pub fn render_text(&self, variables: &dyn Variables) -> Result<String, TemplateError> {
+        if self.form != Form::Json {
+            return self.text(variables);
+        }
+        let mut out = Vec::new();
+        let written = write_json(&self.render(variables)?, &mut out).map_err(|error| Fault::new(error.to_string()));
+        let text = written.and_then(|()| String::from_utf8(out).map_err(|_| Fault::new("the JSON is not UTF-8")));
+        text.map_err(|fault| fault.at(0).place(""))
+    }
+
+    fn text(&self, variables: &dyn Variables) -> Result<String, TemplateError> {
         let (source, result): (&str, Result<String, Failure>) = match &*self.inner {
-            Inner::Liquid(liquid) => {
-                let renderer = Renderer::new(variables, &liquid.regexes, liquid.knows_now);
-                (&liquid.source, renderer.text(&liquid.tree.nodes))
-            }
+            Inner::Liquid(liquid) => (&liquid.source, liquid.renderer(variables).text(&liquid.tree.nodes)),
             Inner::Jinja(jinja) => (jinja.source(), jinja.render_text(variables)),
         };
         result.map_err(|failure| failure.place(source))
     }
+}
+
+/// Returns what is wrong with the JSON of a template, if it shows without a row: where only text and outputs make it.
+fn check_json(nodes: &Block) -> Option<Failure> {
+    let mut out = Sink::json();
+    for (index, node) in nodes.iter().enumerate() {
+        match &node.kind {
+            NodeKind::Text(text) => out.literal(text, node.offset),
+            NodeKind::Output(value) => {
+                let is_value = out.is_at_json_value();
+                let may_glue = is_value && (out.ends_in_word() || starts_with_word(nodes.get(index + 1..)));
+                if may_glue || value.filters.last().is_some_and(|call| call.filter.name == "raw") {
+                    return None;
+                }
+                let stand_in = if is_value { format!("\"{index}\"") } else { index.to_string() };
+                out.value(&Value::from(stand_in), node.offset, is_value).ok()?;
+            }
+            NodeKind::Assign { .. } | NodeKind::Capture { .. } => {}
+            NodeKind::If { .. }
+            | NodeKind::Case { .. }
+            | NodeKind::For(_)
+            | NodeKind::TableRow(_)
+            | NodeKind::IfChanged(_)
+            | NodeKind::Increment(_)
+            | NodeKind::Decrement(_)
+            | NodeKind::Cycle { .. }
+            | NodeKind::Break
+            | NodeKind::Continue => return None,
+        }
+    }
+    out.into_json().err()
+}
+
+/// Returns whether what these nodes print first may be glued to a number or word before it.
+fn starts_with_word(nodes: Option<&[Node]>) -> bool {
+    let prints = |node: &&Node| !matches!(node.kind, NodeKind::Assign { .. } | NodeKind::Capture { .. });
+    let first = nodes.into_iter().flatten().find(prints);
+    first.is_some_and(|node| if let NodeKind::Text(text) = &node.kind { text.starts_with(is_word) } else { true })
 }

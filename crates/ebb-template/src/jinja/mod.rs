@@ -1,5 +1,6 @@
 //! `language: jinja`, on minijinja: the same roots, filters and typed results.
 
+mod body;
 mod scan;
 mod values;
 
@@ -96,6 +97,9 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
             apply(filter, state, &input, &arguments)
         });
     }
+    environment.add_filter(body::FILTER, |input: JinjaValue, number: usize| {
+        body::mark(&input, number).map(JinjaValue::from_safe_string).map_err(filter_failed)
+    });
     environment
 });
 
@@ -112,6 +116,8 @@ pub(crate) struct Jinja {
     reads: Reads,
     regexes: Arc<Regexes>,
     knows_now: bool,
+    /// The outputs of a JSON body.
+    outputs: Vec<body::Output>,
 }
 
 /// One render, as the filters see it.
@@ -131,12 +137,14 @@ impl JinjaObject for Render {}
 struct FilterFault(Fault);
 
 impl Jinja {
-    pub(crate) fn parse(source: &str) -> Result<Self, Failure> {
+    /// Parses a template, or one that writes a JSON value.
+    pub(crate) fn parse(source: &str, is_body: bool) -> Result<Self, Failure> {
         let mut environment = ENVIRONMENT.clone();
         if scan::keeps_values(source) {
             environment.set_fuel(Some(KEEPING_FUEL));
         }
-        environment.add_template_owned("template", source.to_owned()).map_err(|error| failure(&error, source))?;
+        let (marked, outputs) = if is_body { body::mark_outputs(source) } else { (source.to_owned(), Vec::new()) };
+        environment.add_template_owned("template", marked).map_err(|error| failure(&error, source))?;
         for (name, offset) in scan::filters_used(source) {
             if filter(name).is_none() && !BUILTINS.contains(&name) {
                 let known = filters().iter().map(|filter| filter.name).chain(BUILTINS);
@@ -162,6 +170,7 @@ impl Jinja {
             undeclared,
             regexes: Arc::default(),
             knows_now,
+            outputs,
         })
     }
 
@@ -215,6 +224,11 @@ impl Jinja {
             return Err(Fault::new("the value is undefined").hint("use `default`").at(start));
         }
         from_jinja(&result).map_err(|fault| fault.at(start))
+    }
+
+    /// Renders a body to its JSON value.
+    pub(crate) fn render_json(&self, variables: &dyn Variables) -> Result<Value, Failure> {
+        body::value(&self.render_text(variables)?, &self.outputs)
     }
 
     pub(crate) fn render_text(&self, variables: &dyn Variables) -> Result<String, Failure> {
@@ -299,9 +313,11 @@ fn apply(
     let fallback = Render { budget: Budget::default(), regexes: Arc::default(), now: None, knows_now: false };
     let found = state.lookup(RENDER);
     let render = found.as_ref().and_then(|value| value.downcast_object_ref::<Render>()).unwrap_or(&fallback);
-    filtered(filter, render, input, arguments).map_err(|fault| {
-        minijinja::Error::new(ErrorKind::InvalidOperation, "a filter failed").with_source(FilterFault(fault))
-    })
+    filtered(filter, render, input, arguments).map_err(filter_failed)
+}
+
+fn filter_failed(fault: Fault) -> minijinja::Error {
+    minijinja::Error::new(ErrorKind::InvalidOperation, "a filter failed").with_source(FilterFault(fault))
 }
 
 fn filtered(

@@ -44,6 +44,40 @@ fn next_opening(source: &str, from: usize) -> Option<usize> {
     ["{{", "{%", "{#"].iter().filter_map(|opening| rest.find(opening)).min().map(|at| from + at)
 }
 
+/// Returns where each `{{ … }}` begins and ends that prints into the result, not into a `set`, `macro`, `call` or `filter`.
+pub(super) fn outputs(source: &str) -> Vec<(usize, usize)> {
+    let mut outputs = Vec::new();
+    let mut depth = 0_usize;
+    for (at, part) in code(source) {
+        let is_output = source.get(..at).is_some_and(|before| before.ends_with("{{"));
+        let closing = source.get(at + part.len()..).and_then(|rest| rest.find("}}"));
+        match (is_output, closing) {
+            (true, Some(closing)) if depth == 0 => outputs.push((at - 2, at + part.len() + closing + 2)),
+            (true, _) => {}
+            (false, _) => match first_word(part) {
+                "macro" | "call" | "filter" => depth += 1,
+                "set" if !part.contains('=') => depth += 1,
+                "endmacro" | "endcall" | "endfilter" | "endset" => depth = depth.saturating_sub(1),
+                _ => {}
+            },
+        }
+    }
+    outputs
+}
+
+fn first_word(part: &str) -> &str {
+    let is_end = |next: char| !next.is_alphanumeric() && next != '_';
+    part.trim_start_matches(['-', '+']).trim_start().split(is_end).next().unwrap_or_default()
+}
+
+/// Returns the name of the filter that an expression ends in.
+pub(super) fn last_filter(expression: &str) -> Option<&str> {
+    let token = TOKEN.as_ref()?;
+    let last = token.captures_iter(expression).filter_map(|found| found.get(1)).last()?;
+    let behind = expression.get(last.end()..)?.trim();
+    (behind.is_empty() || (behind.starts_with('(') && behind.ends_with(')'))).then_some(last.as_str())
+}
+
 /// Returns the filters that a template uses and where.
 pub(super) fn filters_used(source: &str) -> Vec<(&str, usize)> {
     let mut used = Vec::new();

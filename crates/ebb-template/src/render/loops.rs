@@ -8,6 +8,7 @@ use super::{Flow, Renderer, whole};
 use crate::ast::{Expression, For, LoopOffset, TableRow};
 use crate::error::{Failure, Fault};
 use crate::filters::weight;
+use crate::sink::Sink;
 
 /// A loop that is running.
 pub(super) struct Round {
@@ -28,7 +29,7 @@ pub(super) enum RoundKind {
 }
 
 impl Renderer<'_> {
-    pub(super) fn for_loop(&mut self, offset: usize, head: &For, out: &mut String) -> Result<Flow, Failure> {
+    pub(super) fn for_loop(&mut self, offset: usize, head: &For, out: &mut Sink) -> Result<Flow, Failure> {
         let at = |fault: Fault| fault.at(offset);
         let from = self.loop_start(head).map_err(at)?;
         let limit = self.count_of(head.limit.as_ref(), "limit").map_err(at)?;
@@ -55,7 +56,7 @@ impl Renderer<'_> {
         Ok(Flow::Normal)
     }
 
-    pub(super) fn table_row(&mut self, offset: usize, head: &TableRow, out: &mut String) -> Result<(), Failure> {
+    pub(super) fn table_row(&mut self, offset: usize, head: &TableRow, out: &mut Sink) -> Result<(), Failure> {
         let at = |fault: Fault| fault.at(offset);
         if !crate::compare::is_true(&*self.expression(&head.collection).map_err(at)?) {
             return Ok(());
@@ -65,29 +66,23 @@ impl Renderer<'_> {
         let columns = self.count_of(head.columns.as_ref(), "cols").map_err(at)?.unwrap_or(0);
         let items = self.loop_items(&head.collection, from, limit).map_err(at)?;
         let length = items.len();
-        self.markup(out, "<tr class=\"row1\">\n").map_err(at)?;
+        self.literal(out, "<tr class=\"row1\">\n", offset).map_err(at)?;
         self.enter(&head.name, RoundKind::Table(columns), length);
         for (index, item) in items.into_iter().enumerate() {
             self.turn(index, item).map_err(at)?;
             let (row, column) = (row_of(index, columns), column_of(index, columns));
-            self.markup(out, &format!("<td class=\"col{column}\">")).map_err(at)?;
+            self.literal(out, &format!("<td class=\"col{column}\">"), offset).map_err(at)?;
             let flow = self.block(&head.block, out)?;
-            self.markup(out, "</td>").map_err(at)?;
+            self.literal(out, "</td>", offset).map_err(at)?;
             if flow == Flow::Break {
                 break;
             }
             if column == columns && index + 1 < length {
-                self.markup(out, &format!("</tr>\n<tr class=\"row{}\">", row + 1)).map_err(at)?;
+                self.literal(out, &format!("</tr>\n<tr class=\"row{}\">", row + 1), offset).map_err(at)?;
             }
         }
         self.loops.pop();
-        self.markup(out, "</tr>\n").map_err(at)
-    }
-
-    fn markup(&self, out: &mut String, text: &str) -> Result<(), Fault> {
-        self.budget.produce(text.len())?;
-        out.push_str(text);
-        Ok(())
+        self.literal(out, "</tr>\n", offset).map_err(at)
     }
 
     fn enter(&mut self, name: &Arc<str>, kind: RoundKind, length: usize) {

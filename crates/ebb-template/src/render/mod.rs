@@ -18,8 +18,9 @@ use crate::error::{Failure, Fault};
 use crate::filters::{Arguments, Call, Regexes, weight};
 use crate::limits::{Budget, RANGE_ITEMS};
 use crate::number::Number;
-use crate::print::{text_of, write_text};
+use crate::print::text_of;
 use crate::render::loops::Round;
+use crate::sink::Sink;
 
 /// One render of one template.
 pub(crate) struct Renderer<'t> {
@@ -71,9 +72,16 @@ impl<'t> Renderer<'t> {
 
     /// Renders nodes as text.
     pub(crate) fn text(mut self, nodes: &Block) -> Result<String, Failure> {
-        let mut out = String::new();
+        let mut out = Sink::default();
         self.block(nodes, &mut out)?;
-        Ok(out)
+        Ok(out.into_text())
+    }
+
+    /// Renders nodes as text that is one JSON value.
+    pub(crate) fn json(mut self, nodes: &Block) -> Result<Value, Failure> {
+        let mut out = Sink::json();
+        self.block(nodes, &mut out)?;
+        out.into_json()
     }
 
     /// Evaluates the one output of an expression.
@@ -87,7 +95,7 @@ impl<'t> Renderer<'t> {
         Ok(result.into_owned())
     }
 
-    fn block(&mut self, nodes: &Block, out: &mut String) -> Result<Flow, Failure> {
+    fn block(&mut self, nodes: &Block, out: &mut Sink) -> Result<Flow, Failure> {
         for node in nodes {
             let flow = self.node(node, out)?;
             if flow != Flow::Normal {
@@ -97,17 +105,12 @@ impl<'t> Renderer<'t> {
         Ok(Flow::Normal)
     }
 
-    fn node(&mut self, node: &Node, out: &mut String) -> Result<Flow, Failure> {
+    fn node(&mut self, node: &Node, out: &mut Sink) -> Result<Flow, Failure> {
         let at = |fault: Fault| fault.at(node.offset);
         self.budget.step(1).map_err(at)?;
         match &node.kind {
-            NodeKind::Text(text) => self
-                .print(out, |out| {
-                    out.push_str(text);
-                    Ok(())
-                })
-                .map_err(at)?,
-            NodeKind::Output(value) => self.output(value, out).map_err(at)?,
+            NodeKind::Text(text) => self.literal(out, text, node.offset).map_err(at)?,
+            NodeKind::Output(value) => self.output(value, node.offset, out).map_err(at)?,
             NodeKind::If { branches, otherwise } => {
                 for branch in branches {
                     let holds = self.condition(&branch.condition).map_err(|fault| fault.at(branch.offset))?;
@@ -138,37 +141,51 @@ impl<'t> Renderer<'t> {
             NodeKind::IfChanged(block) => return self.if_changed(node.offset, block, out),
             NodeKind::Assign { name, value } => self.assign(name, value).map_err(at)?,
             NodeKind::Capture { name, block } => {
-                let mut captured = String::new();
+                let mut captured = Sink::default();
                 let flow = self.block(block, &mut captured)?;
-                self.set(name, Value::from(captured), None);
+                self.set(name, Value::from(captured.into_text()), None);
                 return Ok(flow);
             }
-            NodeKind::Increment(name) => self.count(name, 1, out).map_err(at)?,
-            NodeKind::Decrement(name) => self.count(name, -1, out).map_err(at)?,
-            NodeKind::Cycle { group, values } => self.cycle(group, values, out).map_err(at)?,
+            NodeKind::Increment(name) => {
+                let shown = self.count(name, 1);
+                self.print(out, &shown, node.offset, false).map_err(at)?;
+            }
+            NodeKind::Decrement(name) => {
+                let shown = self.count(name, -1);
+                self.print(out, &shown, node.offset, false).map_err(at)?;
+            }
+            NodeKind::Cycle { group, values } => {
+                if let Some(value) = self.cycle(group, values).map_err(at)? {
+                    self.print(out, &*self.expression(value).map_err(at)?, node.offset, false).map_err(at)?;
+                }
+            }
             NodeKind::Break => return Ok(Flow::Break),
             NodeKind::Continue => return Ok(Flow::Continue),
         }
         Ok(Flow::Normal)
     }
 
-    /// Lets `write` append to the output and counts what it added.
-    fn print(&self, out: &mut String, write: impl FnOnce(&mut String) -> Result<(), Fault>) -> Result<(), Fault> {
-        let before = out.len();
-        write(out)?;
-        self.budget.produce(out.len() - before)
+    /// Prints text of the template and counts it.
+    fn literal(&self, out: &mut Sink, text: &str, offset: usize) -> Result<(), Fault> {
+        let before = out.size();
+        out.literal(text, offset);
+        self.budget.produce(out.size() - before)
     }
 
-    fn output(&self, value: &Filtered, out: &mut String) -> Result<(), Fault> {
-        if let Some((first, last)) = self.unfiltered_range(value)? {
-            let text = format!("{first}..{last}");
-            return self.print(out, |out| {
-                out.push_str(&text);
-                Ok(())
-            });
+    /// Prints a value and counts it.
+    fn print(&self, out: &mut Sink, value: &Value, offset: usize, is_json: bool) -> Result<(), Fault> {
+        let before = out.size();
+        out.value(value, offset, is_json)?;
+        self.budget.produce(out.size() - before)
+    }
+
+    fn output(&self, value: &Filtered, offset: usize, out: &mut Sink) -> Result<(), Fault> {
+        if !out.is_at_json_value()
+            && let Some((first, last)) = self.unfiltered_range(value)?
+        {
+            return self.print(out, &Value::from(format!("{first}..{last}")), offset, false);
         }
-        let value = self.filtered(value)?;
-        self.print(out, |out| write_text(&value, out))
+        self.print(out, &*self.filtered(value)?, offset, value.writes_json)
     }
 
     /// Returns the bounds of a value that is a range and stays one.
@@ -214,20 +231,22 @@ impl<'t> Renderer<'t> {
         }
     }
 
-    fn count(&mut self, name: &Arc<str>, by: i128, out: &mut String) -> Result<(), Fault> {
+    /// Moves a counter on and returns the number to print.
+    fn count(&mut self, name: &Arc<str>, by: i128) -> Value {
         let known = self.counters.iter().position(|(known, _)| known == name);
         let at = known.unwrap_or(self.counters.len());
         if known.is_none() {
             self.counters.push((Arc::clone(name), 0));
         }
-        let Some((_, counter)) = self.counters.get_mut(at) else { return Ok(()) };
+        let Some((_, counter)) = self.counters.get_mut(at) else { return Value::Null };
         // `increment` shows the number before it counts, `decrement` after.
         let shown = if by > 0 { *counter } else { *counter + by };
         *counter += by;
-        self.print(out, |out| write_text(&Value::Int(shown), out))
+        Value::Int(shown)
     }
 
-    fn cycle(&mut self, group: &CycleGroup, values: &[Expression], out: &mut String) -> Result<(), Fault> {
+    /// Moves a cycle on and returns what is its turn.
+    fn cycle<'v>(&mut self, group: &CycleGroup, values: &'v [Expression]) -> Result<Option<&'v Expression>, Fault> {
         let key = match group {
             CycleGroup::Values(markup) => format!("values {markup}"),
             CycleGroup::Named(name) => format!("name {}", text_of(&*self.expression(name)?)?),
@@ -241,19 +260,15 @@ impl<'t> Renderer<'t> {
         if let Some((_, next)) = self.cycles.get_mut(at) {
             *next = (turn + 1) % values.len().max(1);
         }
-        if let Some(value) = values.get(turn) {
-            let value = self.expression(value)?;
-            self.print(out, |out| write_text(&value, out))?;
-        }
-        Ok(())
+        Ok(values.get(turn))
     }
 
-    fn if_changed(&mut self, offset: usize, block: &Block, out: &mut String) -> Result<Flow, Failure> {
-        let start = out.len();
+    fn if_changed(&mut self, offset: usize, block: &Block, out: &mut Sink) -> Result<Flow, Failure> {
+        let point = out.point();
         let flow = self.block(block, out)?;
-        let printed = out.get(start..).unwrap_or_default();
+        let printed = out.since(point);
         if self.changed.as_deref() == Some(printed) {
-            out.truncate(start);
+            out.rewind(point);
         } else {
             self.budget.produce(printed.len()).map_err(|fault| fault.at(offset))?;
             self.changed = Some(printed.to_owned());

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::{outcome, text_outcome, world};
-use crate::Language;
+use super::{outcome_as, world};
+use crate::{Form, Language};
 
 /// The parts of one case.
 struct Case {
@@ -12,8 +12,7 @@ struct Case {
     template: String,
     data: String,
     expected: String,
-    /// The result is compared as text, not as a typed value.
-    is_text: bool,
+    form: Form,
 }
 
 fn read_cases(text: &str) -> Vec<Case> {
@@ -23,13 +22,13 @@ fn read_cases(text: &str) -> Vec<Case> {
         let (template, rest) = body.split_once("\n--- data ").expect("a data line");
         let (data, rest) = rest.split_once('\n').expect("an end of the data");
         let (kind, expected) = rest.split_once('\n').unwrap_or((rest, ""));
-        assert!(kind == "--- text" || kind == "--- value", "{name}: `{kind}`");
+        let form = kind.strip_prefix("--- ").and_then(Form::from_word);
         cases.push(Case {
             name: name.to_owned(),
             template: template.to_owned(),
             data: data.to_owned(),
             expected: expected.trim_end_matches('\n').to_owned(),
-            is_text: kind == "--- text",
+            form: form.unwrap_or_else(|| panic!("{name}: `{kind}`")),
         });
     }
     cases
@@ -43,11 +42,7 @@ fn check(file: &str, language: Language) {
     let mut wrong = Vec::new();
     for case in cases {
         let world = world(&case.data);
-        let got = if case.is_text {
-            text_outcome(&case.template, language, &world)
-        } else {
-            outcome(&case.template, language, &world)
-        };
+        let got = outcome_as(&case.template, language, case.form, &world);
         let got = got.trim_end_matches('\n');
         if got != case.expected {
             wrong.push(format!("{}\n  expected: {}\n  got:      {got}\n", case.name, case.expected));
@@ -79,6 +74,16 @@ fn dates_render_as_written_down() {
 #[test]
 fn faults_are_told_as_written_down() {
     check("faults.txt", Language::Liquid);
+}
+
+#[test]
+fn json_bodies_render_as_written_down() {
+    check("json.txt", Language::Liquid);
+}
+
+#[test]
+fn json_bodies_of_jinja_render_as_written_down() {
+    check("jinja_json.txt", Language::Jinja);
 }
 
 #[test]

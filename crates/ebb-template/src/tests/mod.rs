@@ -1,5 +1,6 @@
 //! Templates in, values and errors out.
 
+mod bodies;
 mod cases;
 mod documentation;
 mod jinja;
@@ -11,7 +12,7 @@ mod values;
 use chrono::{DateTime, TimeZone, Utc};
 use ebb_row::{Row, Value, parse_json, write_json};
 
-use crate::{Language, Root, Template, TemplateError, Variables};
+use crate::{Form, Language, Root, Template, TemplateError, Variables};
 
 /// A row made of a JSON object, and the context of a run.
 pub(super) struct World {
@@ -62,16 +63,19 @@ pub(super) fn liquid(source: &str) -> Template {
 
 /// Returns the typed result as JSON, or the error with its hint.
 pub(super) fn outcome(source: &str, language: Language, world: &World) -> String {
-    let rendered = Template::parse(source, language).and_then(|template| template.render(world));
-    match rendered {
-        Ok(value) => json(&value),
-        Err(error) => format!("error: {}", shown(&error)),
-    }
+    outcome_as(source, language, Form::Value, world)
 }
 
 /// Returns the text, or the error with its hint.
 pub(super) fn text_outcome(source: &str, language: Language, world: &World) -> String {
-    let rendered = Template::parse(source, language).and_then(|template| template.render_text(world));
+    outcome_as(source, language, Form::Text, world)
+}
+
+/// Returns a text as it is and any other result as JSON, or the error with its hint.
+pub(super) fn outcome_as(source: &str, language: Language, form: Form, world: &World) -> String {
+    let rendered = Template::parse_as(source, language, form).and_then(|template| {
+        if form == Form::Text { template.render_text(world) } else { template.render(world).map(|value| json(&value)) }
+    });
     rendered.unwrap_or_else(|error| format!("error: {}", shown(&error)))
 }
 
