@@ -135,6 +135,21 @@ pub(crate) struct FilterCall {
     pub(crate) filter: &'static Filter,
     pub(crate) positional: Vec<Expression>,
     pub(crate) named: Vec<(&'static str, Expression)>,
+    /// What a filter such as `where_exp` asks of each item.
+    pub(crate) lambda: Option<Box<Lambda>>,
+}
+
+/// An expression on one item, which it calls `name`.
+#[derive(Debug)]
+pub(crate) struct Lambda {
+    pub(crate) name: Arc<str>,
+    pub(crate) body: LambdaBody,
+}
+
+#[derive(Debug)]
+pub(crate) enum LambdaBody {
+    Condition(Condition),
+    Value(Filtered),
 }
 
 #[derive(Debug)]
@@ -162,7 +177,11 @@ pub(crate) enum PathRoot {
 
 #[derive(Debug)]
 pub(crate) enum Step {
-    Key(Arc<str>),
+    /// A field; `is_command`: written `.size`, `.first` or `.last`, which a value answers that has no such field.
+    Key {
+        key: Arc<str>,
+        is_command: bool,
+    },
     Index(i128),
     Computed(Expression),
 }

@@ -1,13 +1,16 @@
 //! Parses what stands inside outputs and tags.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use bigdecimal::BigDecimal;
 use ebb_row::Value;
 
-use crate::ast::{Condition, Expression, FilterCall, Filtered, Join, Operator, Path, PathRoot, Step, Test};
+use crate::ast::{
+    Condition, Expression, FilterCall, Filtered, Join, Lambda, LambdaBody, Operator, Path, PathRoot, Step, Test,
+};
 use crate::error::{Fault, did_you_mean};
-use crate::filters::{Filter, filter, filters};
+use crate::filters::{Asks, Filter, filter, filters};
 use crate::limits::NESTING;
 
 /// Reads the markup of one tag or output from left to right.
@@ -16,6 +19,9 @@ pub(crate) struct Cursor<'s> {
     text: &'s str,
     depth: usize,
 }
+
+/// What a value answers that has no field of this name.
+const COMMANDS: [&str; 3] = ["size", "first", "last"];
 
 /// Returns whether a name may start with this character.
 fn starts_name(character: char) -> bool {
@@ -103,14 +109,10 @@ impl<'s> Cursor<'s> {
 
     /// Reads a name: letters, digits, `_`, `-`, with a `?` at the end allowed.
     pub(crate) fn name(&mut self) -> Option<&'s str> {
-        if self.text.starts_with(starts_name) { self.name_after_dot() } else { None }
-    }
-
-    fn name_after_dot(&mut self) -> Option<&'s str> {
-        let mut length = self.text.find(|character| !continues_name(character)).unwrap_or(self.text.len());
-        if length == 0 {
+        if !self.text.starts_with(starts_name) {
             return None;
         }
+        let mut length = self.text.find(|character| !continues_name(character)).unwrap_or(self.text.len());
         if self.text.get(length..).is_some_and(|rest| rest.starts_with('?')) {
             length += 1;
         }
@@ -136,7 +138,7 @@ impl<'s> Cursor<'s> {
             return Err(Fault::jinja(&format!("`{name}(…)` is a call; Liquid writes `{name}: …`")));
         }
         let filter = filter(name).ok_or_else(|| unknown_filter(name))?;
-        let mut call = FilterCall { filter, positional: Vec::new(), named: Vec::new() };
+        let mut call = FilterCall { filter, positional: Vec::new(), named: Vec::new(), lambda: None };
         if self.take(":") {
             loop {
                 self.argument(&mut call)?;
@@ -146,7 +148,42 @@ impl<'s> Cursor<'s> {
             }
         }
         check_arguments(&call)?;
+        if let Some(asks) = filter.asks {
+            call.lambda = Some(Box::new(self.lambda(&call, asks)?));
+        }
         Ok(call)
+    }
+
+    /// Reads the two literal texts of a filter such as `where_exp`: a name for the item, and what is asked of it.
+    fn lambda(&self, call: &FilterCall, asks: Asks) -> Result<Lambda, Fault> {
+        let text = |argument: &Expression| match argument {
+            Expression::Literal(Value::Text(text)) => Some(Arc::clone(text)),
+            Expression::Literal(_)
+            | Expression::Blank
+            | Expression::Empty
+            | Expression::Range(_)
+            | Expression::Path(_) => None,
+        };
+        let filter = call.filter.name;
+        let literals: Option<Vec<Arc<str>>> = call.positional.iter().map(text).collect();
+        let Some([name, body]) = literals.as_deref() else {
+            let fault = Fault::new(format!("`{filter}` needs a name and an expression, both in quotes"));
+            return Err(fault.hint(format!("`{filter}` {}", call.filter.usage())));
+        };
+        let mut cursor = Cursor { text: name.trim(), depth: self.depth };
+        if cursor.name().is_none() || !cursor.is_at_end() {
+            return Err(Fault::new(format!("`{filter}` needs a name for the item, such as \"item\"")));
+        }
+        let mut cursor = Cursor { text: body.trim(), depth: self.depth + 1 };
+        if cursor.depth > NESTING {
+            return Err(Fault::new(format!("brackets nest deeper than {NESTING}")));
+        }
+        let body = match asks {
+            Asks::Condition => cursor.condition().map(LambdaBody::Condition),
+            Asks::Value => cursor.filtered().and_then(|value| cursor.finish().map(|()| value)).map(LambdaBody::Value),
+        };
+        let body = body.map_err(|fault| Fault { message: format!("`{filter}`: {}", fault.message).into(), ..fault })?;
+        Ok(Lambda { name: name.trim().into(), body })
     }
 
     fn argument(&mut self, call: &mut FilterCall) -> Result<(), Fault> {
@@ -265,7 +302,7 @@ impl<'s> Cursor<'s> {
             if self.text.starts_with('[') {
                 let inner = self.bracketed()?;
                 steps.push(if let Expression::Literal(Value::Text(key)) = inner {
-                    Step::Key(key)
+                    Step::Key { key, is_command: false }
                 } else if let Expression::Literal(Value::Int(index)) = inner {
                     Step::Index(index)
                 } else {
@@ -273,8 +310,16 @@ impl<'s> Cursor<'s> {
                 });
             } else if self.text.starts_with('.') && !self.text.starts_with("..") {
                 self.advance(1);
-                let key = self.name_after_dot().ok_or_else(|| Fault::new("a name is missing after `.`"))?;
-                steps.push(Step::Key(key.into()));
+                let Some(key) = self.name() else {
+                    let fault = Fault::new("a name is missing after `.`");
+                    let is_digit = self.peek().is_some_and(|next| next.is_ascii_digit());
+                    return Err(if is_digit {
+                        fault.hint("a name that begins with a digit is written `[\"1st\"]`")
+                    } else {
+                        fault
+                    });
+                };
+                steps.push(Step::Key { key: key.into(), is_command: COMMANDS.contains(&key) });
                 if self.text.starts_with('(') {
                     return Err(Fault::jinja(&format!("`.{key}(…)` is a call, which Liquid does not have")));
                 }

@@ -26,7 +26,21 @@ pub(crate) struct Budget {
     bytes: AtomicUsize,
 }
 
+impl Clone for Budget {
+    fn clone(&self) -> Self {
+        let copy = Self::default();
+        copy.catch_up(self);
+        copy
+    }
+}
+
 impl Budget {
+    /// Takes over what another has used.
+    pub(crate) fn catch_up(&self, other: &Self) {
+        self.steps.store(other.steps.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.bytes.store(other.bytes.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// Counts `steps` of work.
     pub(crate) fn step(&self, steps: usize) -> Result<(), Fault> {
         let used = self.steps.load(Ordering::Relaxed).saturating_add(steps);

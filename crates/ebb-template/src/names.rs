@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use ebb_row::Value;
 
-use crate::ast::{Block, Condition, CycleGroup, Expression, Filtered, LoopOffset, NodeKind, PathRoot, Step, Test};
+use crate::ast::{
+    Block, Condition, CycleGroup, Expression, Filtered, LambdaBody, LoopOffset, NodeKind, PathRoot, Step, Test,
+};
 use crate::error::{Failure, Fault, did_you_mean};
 use crate::filters::dates::is_now;
 
@@ -131,6 +133,14 @@ impl<'t> Walker<'t, '_> {
             for argument in call.positional.iter().chain(named) {
                 self.expression(offset, argument, position);
             }
+            if let Some(lambda) = &call.lambda {
+                self.scopes.push(&lambda.name);
+                match &lambda.body {
+                    LambdaBody::Condition(condition) => self.condition(offset, condition),
+                    LambdaBody::Value(value) => self.filtered(offset, value),
+                }
+                self.scopes.pop();
+            }
         }
     }
 
@@ -182,7 +192,12 @@ pub(crate) fn knows_now(nodes: &Block) -> bool {
 }
 
 fn uses_date(nodes: &Block) -> bool {
-    let dated = |value: &Filtered| value.filters.iter().any(|call| call.filter.name == "date");
+    fn dated(value: &Filtered) -> bool {
+        value.filters.iter().any(|call| {
+            let body = call.lambda.as_ref().map(|lambda| &lambda.body);
+            call.filter.name == "date" || matches!(body, Some(LambdaBody::Value(value)) if dated(value))
+        })
+    }
     nodes.iter().any(|node| match &node.kind {
         NodeKind::Output(value) | NodeKind::Assign { value, .. } => dated(value),
         NodeKind::If { branches, otherwise } => {
@@ -216,13 +231,13 @@ pub(crate) fn reads(nodes: &Block, knows_now: bool) -> Reads {
         }
         match &**name {
             "row" | "record" => match path.steps.first() {
-                Some(Step::Key(column)) => {
+                Some(Step::Key { key: column, .. }) => {
                     reads.columns.insert(column.to_string());
                 }
                 Some(Step::Index(_) | Step::Computed(_)) | None => reads.every_column = true,
             },
             "context" => match path.steps.first() {
-                Some(Step::Key(field)) if &**field == "sync" => {}
+                Some(Step::Key { key: field, .. }) if &**field == "sync" => {}
                 Some(_) | None => reads.run_dependent = true,
             },
             bare => {
@@ -245,7 +260,7 @@ pub(crate) fn check(nodes: &Block, names: &Names<'_>) -> Vec<Failure> {
             return;
         }
         let field = match path.steps.first() {
-            Some(Step::Key(field)) => Some(&**field),
+            Some(Step::Key { key: field, .. }) => Some(&**field),
             Some(Step::Index(_) | Step::Computed(_)) | None => None,
         };
         if let Some(mut fault) = unknown_name(name, field, names, &assigned) {

@@ -346,6 +346,9 @@ fn unknown_tag(name: &str) -> Fault {
 /// Reads the name that `assign` or `capture` gives; it may be quoted.
 fn assigned(cursor: &mut Cursor<'_>) -> Result<Arc<str>, Fault> {
     if let Some(name) = cursor.name() {
+        if name.ends_with('?') {
+            return Err(Fault::new(format!("`{name}` cannot be given a value: a variable's name has no `?`")));
+        }
         return Ok(name.into());
     }
     if cursor.rest().starts_with(['\'', '"'])

@@ -109,29 +109,30 @@ impl<'s> Scanner<'s> {
     }
 
     /// Skips to behind `{% end %}` and returns the text before it; with `nests`, inner pairs of `start` count.
+    ///
+    /// The text is as it stands there: `-` on the inner side of the tags trims nothing.
     pub(crate) fn verbatim(&mut self, start: &str, end: &str, nests: bool, offset: usize) -> Result<&'s str, Failure> {
         if self.is_lines {
             return self.skip_lines(start, end, nests, offset);
         }
         let begin = self.at;
-        let trims_start = std::mem::take(&mut self.trims_next);
+        self.trims_next = false;
         let mut depth = 0_usize;
         while let Some(at) = self.rest().find("{%") {
             let tag_at = self.at + at;
             self.at = tag_at + 2;
             let inner = self.rest();
-            let trims_end = inner.starts_with('-');
             let inner = inner.strip_prefix('-').unwrap_or(inner);
             let (name, _) = tag_name(inner.trim_start());
             if name == end && depth == 0 {
                 let Some(length) = inner.find("%}") else { break };
-                self.trims_next = inner.get(..length).unwrap_or_default().ends_with('-');
-                self.at = self.offset_of(inner) + length + 2;
-                let mut text = self.source.get(begin..tag_at).unwrap_or_default();
-                if trims_start {
-                    text = text.trim_start();
+                let tag = inner.get(..length).unwrap_or_default();
+                if tag.contains("{%") {
+                    continue;
                 }
-                return Ok(if trims_end { text.trim_end() } else { text });
+                self.trims_next = tag.ends_with('-');
+                self.at = self.offset_of(inner) + length + 2;
+                return Ok(self.source.get(begin..tag_at).unwrap_or_default());
             }
             if nests && name == start {
                 depth += 1;

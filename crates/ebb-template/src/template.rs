@@ -208,7 +208,7 @@ impl Template {
                     return None;
                 };
                 match (&path.root, path.steps.as_slice()) {
-                    (PathRoot::Name(root), [Step::Key(column)])
+                    (PathRoot::Name(root), [Step::Key { key: column, .. }])
                         if filters.is_empty() && (&**root == "row" || &**root == "record") =>
                     {
                         Some(column)

@@ -4,6 +4,7 @@
 
 mod convert;
 pub(crate) mod dates;
+mod expressions;
 mod hashes;
 mod items;
 mod lists;
@@ -36,6 +37,17 @@ pub(crate) struct Call<'c> {
     pub(crate) now: &'c dyn Fn() -> Option<DateTime<Utc>>,
     /// The template itself says `'now'` or `'today'`; without that, such a text is a cell and no date.
     pub(crate) knows_now: bool,
+    /// Answers the expression of a filter that [`Asks`], for one item.
+    pub(crate) ask: &'c dyn Fn(&Value) -> Result<Value, Fault>,
+}
+
+/// What the expression is that a filter such as `where_exp` takes as its second argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// As in `if`.
+    Condition,
+    /// A value, with filters.
+    Value,
 }
 
 type Function = for<'v> fn(&Call<'_>, Cow<'v, Value>, &Arguments<'v>) -> Result<Cow<'v, Value>, Fault>;
@@ -63,6 +75,8 @@ pub struct Filter {
     pub(crate) check: Option<Check>,
     /// A range is its text to it (`1..3`), not a list.
     pub(crate) prints_ranges: bool,
+    /// It takes a name and an expression on each item, both literal; only in Liquid.
+    pub(crate) asks: Option<Asks>,
 }
 
 /// A template, the row it is rendered for, and what comes out.
@@ -95,6 +109,7 @@ impl Filter {
             function,
             check: None,
             prints_ranges: false,
+            asks: None,
         }
     }
 
@@ -117,6 +132,11 @@ impl Filter {
 
     const fn checked(mut self, check: Check) -> Self {
         self.check = Some(check);
+        self
+    }
+
+    const fn asks(mut self, asks: Asks) -> Self {
+        self.asks = Some(asks);
         self
     }
 
@@ -253,6 +273,7 @@ static TABLE: LazyLock<Vec<Filter>> = LazyLock::new(|| {
         numbers::FILTERS,
         lists::FILTERS,
         items::FILTERS,
+        expressions::FILTERS,
         convert::FILTERS,
         regexes::FILTERS,
         hashes::FILTERS,

@@ -92,7 +92,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_fuel(u64::try_from(STEPS).ok());
     environment.set_recursion_limit(100);
     environment.remove_global("debug");
-    for filter in filters().iter().filter(|filter| !BUILTINS.contains(&filter.name)) {
+    for filter in filters().iter().filter(|filter| !BUILTINS.contains(&filter.name) && filter.asks.is_none()) {
         environment.add_filter(filter.name, move |state: &State, input: JinjaValue, arguments: Rest<JinjaValue>| {
             apply(filter, state, &input, &arguments)
         });
@@ -146,7 +146,7 @@ impl Jinja {
         let (marked, outputs) = if is_body { body::mark_outputs(source) } else { (source.to_owned(), Vec::new()) };
         environment.add_template_owned("template", marked).map_err(|error| failure(&error, source))?;
         for (name, offset) in scan::filters_used(source) {
-            if filter(name).is_none() && !BUILTINS.contains(&name) {
+            if filter(name).is_none_or(|filter| filter.asks.is_some()) && !BUILTINS.contains(&name) {
                 let known = filters().iter().map(|filter| filter.name).chain(BUILTINS);
                 let fault = Fault::new(format!("unknown filter `{name}`"));
                 let fault = did_you_mean(name, known).into_iter().fold(fault, Fault::hint);
@@ -336,8 +336,13 @@ fn filtered(
     for argument in arguments {
         given.positional.push(std::borrow::Cow::Owned(from_jinja(argument)?));
     }
-    let call =
-        Call { budget: &render.budget, regexes: &render.regexes, now: &|| render.now, knows_now: render.knows_now };
+    let call = Call {
+        budget: &render.budget,
+        regexes: &render.regexes,
+        now: &|| render.now,
+        knows_now: render.knows_now,
+        ask: &|_| Ok(Value::Null),
+    };
     Ok(to_jinja(&*filter.apply(&call, input, &given)?))
 }
 

@@ -34,14 +34,14 @@ impl Renderer<'_> {
         self.budget.step(path.steps.len() / 4)?;
         for step in &path.steps {
             place = match step {
-                Step::Key(key) => self.key(place, key, path),
+                Step::Key { key, is_command } => self.key(place, key, *is_command, path),
                 Step::Index(index) => index_of(place, *index),
                 Step::Computed(expression) => {
                     let key = self.expression(expression)?;
                     match whole_index(&key) {
                         Some(index) => index_of(place, index),
                         None if key.is_null() => Place::Value(Cow::Owned(Value::Null)),
-                        None => self.key(place, &text_of(&key)?, path),
+                        None => self.key(place, &text_of(&key)?, false, path),
                     }
                 }
             };
@@ -66,6 +66,9 @@ impl Renderer<'_> {
             && let Some(depth) = self.innermost(name == "forloop", self.loops.len())
         {
             return Place::Loop(depth);
+        }
+        if let Some(outer) = self.outer {
+            return outer.root(name, path);
         }
         if let Some(local) = self.locals.iter().find(|local| &*local.name == name) {
             return Place::Value(Cow::Borrowed(&local.value));
@@ -94,18 +97,20 @@ impl Renderer<'_> {
         self.variables.root("row").or_else(|| self.variables.root("record"))
     }
 
-    fn key<'s>(&'s self, place: Place<'s>, key: &str, path: &Path) -> Place<'s> {
+    fn key<'s>(&'s self, place: Place<'s>, key: &str, is_command: bool, path: &Path) -> Place<'s> {
+        let answer = |value: &Value| if is_command { command(value, key) } else { Value::Null };
         Place::Value(match place {
             Place::Value(Cow::Borrowed(value)) => match field(value, key) {
                 Some(found) => Cow::Borrowed(found),
-                None => Cow::Owned(command(value, key)),
+                None => Cow::Owned(answer(value)),
             },
             Place::Value(Cow::Owned(value)) => {
-                Cow::Owned(field(&value, key).cloned().unwrap_or_else(|| command(&value, key)))
+                Cow::Owned(field(&value, key).cloned().unwrap_or_else(|| answer(&value)))
             }
             Place::Row(row) => match column(row, key, path) {
                 Some(found) => Cow::Borrowed(found),
-                None => Cow::Owned(command(&Value::Object(whole_row(row)), key)),
+                None if is_command => Cow::Owned(command(&Value::Object(whole_row(row)), key)),
+                None => Cow::Owned(Value::Null),
             },
             Place::Loop(depth) => match self.innermost(true, depth) {
                 Some(parent) if key == "parentloop" => return Place::Loop(parent),
@@ -149,15 +154,7 @@ fn whole_row(row: &Row) -> Object {
 }
 
 fn field<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
-    if let Value::Object(object) = value {
-        return object.get(key);
-    }
-    let Value::List(items) = value else { return None };
-    match key {
-        "first" => items.first(),
-        "last" => items.last(),
-        _ => None,
-    }
+    value.as_object()?.get(key)
 }
 
 /// Answers `.size`, `.first` and `.last` where the value has no such key.
@@ -165,6 +162,8 @@ fn command(value: &Value, key: &str) -> Value {
     let pair = |(name, field): (&Arc<str>, &Value)| Value::List(vec![Value::Text(Arc::clone(name)), field.clone()]);
     match (key, value) {
         ("size", value) => size_of(value).map_or(Value::Null, Value::Int),
+        ("first", Value::List(items)) => items.first().cloned().unwrap_or(Value::Null),
+        ("last", Value::List(items)) => items.last().cloned().unwrap_or(Value::Null),
         ("first", Value::Object(object)) => object.first().map_or(Value::Null, pair),
         ("last", Value::Object(object)) => object.last().map_or(Value::Null, pair),
         _ => Value::Null,

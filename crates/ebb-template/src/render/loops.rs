@@ -26,6 +26,8 @@ pub(super) enum RoundKind {
     For(Arc<str>),
     /// A `tablerow`, and how many cells a row has; 0: all are in one row.
     Table(usize),
+    /// No tag: the item that a filter such as `where_exp` asks about.
+    Lambda,
 }
 
 impl Renderer<'_> {
@@ -85,11 +87,11 @@ impl Renderer<'_> {
         self.literal(out, "</tr>\n", offset).map_err(at)
     }
 
-    fn enter(&mut self, name: &Arc<str>, kind: RoundKind, length: usize) {
+    pub(super) fn enter(&mut self, name: &Arc<str>, kind: RoundKind, length: usize) {
         self.loops.push(Round { name: Arc::clone(name), kind, item: Value::Null, index: 0, length });
     }
 
-    fn turn(&mut self, index: usize, item: Value) -> Result<(), Fault> {
+    pub(super) fn turn(&mut self, index: usize, item: Value) -> Result<(), Fault> {
         if let Some(round) = self.loops.last_mut() {
             round.item = item;
             round.index = index;
@@ -147,7 +149,11 @@ impl Renderer<'_> {
 
     /// Returns the depth of the innermost loop of this sort under `below` loops.
     pub(super) fn innermost(&self, is_for: bool, below: usize) -> Option<usize> {
-        self.loops.iter().take(below).rposition(|round| matches!(round.kind, RoundKind::For(_)) == is_for)
+        self.loops.iter().take(below).rposition(|round| match round.kind {
+            RoundKind::For(_) => is_for,
+            RoundKind::Table(_) => !is_for,
+            RoundKind::Lambda => false,
+        })
     }
 
     /// Answers `forloop.key` or `tablerowloop.key`.

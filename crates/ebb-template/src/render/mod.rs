@@ -11,7 +11,8 @@ use ebb_row::Value;
 
 use crate::Variables;
 use crate::ast::{
-    Block, Condition, CycleGroup, Expression, FilterCall, Filtered, Join, Node, NodeKind, Operator, PathRoot, Test,
+    Block, Condition, CycleGroup, Expression, FilterCall, Filtered, Join, Lambda, LambdaBody, Node, NodeKind, Operator,
+    PathRoot, Test,
 };
 use crate::compare::{contains, equals, is_blank, is_empty, is_true, order};
 use crate::error::{Failure, Fault};
@@ -19,7 +20,7 @@ use crate::filters::{Arguments, Call, Regexes, weight};
 use crate::limits::{Budget, RANGE_ITEMS};
 use crate::number::Number;
 use crate::print::text_of;
-use crate::render::loops::Round;
+use crate::render::loops::{Round, RoundKind};
 use crate::sink::Sink;
 
 /// One render of one template.
@@ -36,6 +37,8 @@ pub(crate) struct Renderer<'t> {
     loops: Vec<Round>,
     /// What the last `ifchanged` of the template printed.
     changed: Option<String>,
+    /// The render that this one works for, on one item.
+    outer: Option<&'t Renderer<'t>>,
 }
 
 /// A variable that the template has given a value.
@@ -67,6 +70,7 @@ impl<'t> Renderer<'t> {
             resumes: Vec::new(),
             loops: Vec::new(),
             changed: None,
+            outer: None,
         }
     }
 
@@ -123,11 +127,11 @@ impl<'t> Renderer<'t> {
             NodeKind::Case { subject, arms } => {
                 let mut has_matched = false;
                 for arm in arms {
-                    let matches = match &arm.values {
-                        Some(values) => self.when(subject, values).map_err(|fault| fault.at(arm.offset))?,
-                        None => !has_matched,
+                    let rounds = match &arm.values {
+                        Some(values) => self.matches(subject, values).map_err(|fault| fault.at(arm.offset))?,
+                        None => usize::from(!has_matched),
                     };
-                    if matches {
+                    for _ in 0..rounds {
                         has_matched = true;
                         let flow = self.block(&arm.block, out)?;
                         if flow != Flow::Normal {
@@ -210,6 +214,9 @@ impl<'t> Renderer<'t> {
         if self.loops.iter().any(|round| &*round.name == name) {
             return None;
         }
+        if let Some(outer) = self.outer {
+            return outer.local(name);
+        }
         self.locals.iter().find(|local| &*local.name == name)
     }
 
@@ -276,13 +283,14 @@ impl<'t> Renderer<'t> {
         Ok(flow)
     }
 
-    fn when(&self, subject: &Expression, values: &[Expression]) -> Result<bool, Fault> {
+    /// Counts the values of a `when` that the subject equals; its block runs once for each.
+    fn matches(&self, subject: &Expression, values: &[Expression]) -> Result<usize, Fault> {
+        let mut count = 0;
         for value in values {
-            if self.compare(subject, Operator::Equal, value)? {
-                return Ok(true);
-            }
+            self.budget.step(1)?;
+            count += usize::from(self.compare(subject, Operator::Equal, value)?);
         }
-        Ok(false)
+        Ok(count)
     }
 
     fn condition(&self, condition: &Condition) -> Result<bool, Fault> {
@@ -357,13 +365,30 @@ impl<'t> Renderer<'t> {
         for (name, argument) in &call.named {
             arguments.named.push((name, self.expression(argument)?));
         }
+        let ask = |item: &Value| self.ask(call.lambda.as_deref(), item);
         let context = Call {
             budget: &self.budget,
             regexes: self.regexes,
             now: &|| self.variables.now(),
             knows_now: self.knows_now,
+            ask: &ask,
         };
         call.filter.apply(&context, input, &arguments)
+    }
+
+    /// Answers what a filter such as `where_exp` asks of an item.
+    fn ask(&self, lambda: Option<&Lambda>, item: &Value) -> Result<Value, Fault> {
+        let Some(lambda) = lambda else { return Ok(Value::Null) };
+        let mut inner = Renderer::new(self.variables, self.regexes, self.knows_now);
+        inner.budget = self.budget.clone();
+        inner.outer = Some(self);
+        inner.enter(&lambda.name, RoundKind::Lambda, 1);
+        let answer = inner.turn(0, item.clone()).and_then(|()| match &lambda.body {
+            LambdaBody::Condition(condition) => inner.condition(condition).map(Value::Bool),
+            LambdaBody::Value(value) => inner.filtered(value).map(Cow::into_owned),
+        });
+        self.budget.catch_up(&inner.budget);
+        answer
     }
 
     fn expression<'s>(&'s self, expression: &'s Expression) -> Result<Cow<'s, Value>, Fault> {
