@@ -6,6 +6,7 @@
 mod machine;
 mod peers;
 mod scenarios;
+mod templates;
 mod workload;
 
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use clap::{Parser, Subcommand};
 struct Arguments {
     #[command(subcommand)]
     peer: Option<Peer>,
-    /// Which figures: p1 p3 p5 p7 p9 p13 p16; all of them by default (p8 comes with p7).
+    /// Which figures: p1 p3 p5 p7 p9 p13 p14 p16; all of them by default (p8 comes with p7).
     figures: Vec<String>,
     /// Rows of the reading benchmarks.
     #[arg(long, default_value_t = 1_000_000)]
