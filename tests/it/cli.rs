@@ -140,13 +140,13 @@ impl Drop for StandIn {
 }
 
 /// A project of one model of accounts, and a stand-in.
-struct Project {
+pub(crate) struct Project {
     folder: TempDir,
     stand_in: StandIn,
 }
 
 impl Project {
-    fn new(faults: &str) -> Self {
+    pub(crate) fn new(faults: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let root = folder.path();
         fs::create_dir(root.join("models")).expect("made");
@@ -163,28 +163,28 @@ impl Project {
         project
     }
 
-    fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         self.folder.path()
     }
 
-    fn sql(&self, statement: &str) {
+    pub(crate) fn sql(&self, statement: &str) {
         let connection = rusqlite::Connection::open(self.root().join("warehouse.db")).expect("opened");
         connection.execute_batch(statement).expect(statement);
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(self.root(), arguments);
         command.env("TOKEN", TOKEN).env("URL", &self.stand_in.url);
         command
     }
 
     /// Runs the program, and returns its exit code, stdout and stderr.
-    fn ebb(&self, arguments: &[&str]) -> (i32, String, String) {
+    pub(crate) fn ebb(&self, arguments: &[&str]) -> (i32, String, String) {
         finish(self.command(arguments))
     }
 
     /// Runs the program with `--output json`, and returns its exit code and document.
-    fn json(&self, arguments: &[&str]) -> (i32, Value) {
+    pub(crate) fn json(&self, arguments: &[&str]) -> (i32, Value) {
         let mut all = arguments.to_vec();
         all.extend(["--output", "json"]);
         let (code, stdout, stderr) = self.ebb(&all);

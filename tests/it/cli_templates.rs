@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use ebb_template::Example;
 use serde_json::Value;
 
-use crate::cli::{command, finish};
+use crate::cli::{Project, command, finish};
 
 fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     finish(command(folder, arguments))
@@ -39,7 +40,8 @@ fn the_page_of_filters_is_the_table_that_templates_run_on() {
         assert!(page.lines().any(heading), "{}", filter.name);
     }
     // What a reader would do with the examples: rendered by the program, each gives what the page says.
-    let lines: Vec<String> = listed.iter().map(|one| one["example"].to_string()).collect();
+    let line = |one: &Example| format!("{{\"template\":{},\"data\":{}}}", Value::from(one.template), one.data);
+    let lines: Vec<String> = ebb_template::filters().iter().map(|filter| line(&filter.example)).collect();
     let answers = answers(folder.path(), &["--typed"], &lines.join("\n"));
     for (one, answer) in listed.iter().zip(&answers) {
         assert_eq!(&answer["value"], &one["example"]["result"], "{}", one["name"]);
@@ -70,4 +72,66 @@ fn one_filter_is_shown_and_an_unknown_one_names_the_nearest() {
     let (code, pages, _) = run(folder.path(), &["docs"]);
     assert_eq!(code, 0);
     assert!(pages.contains("ebb docs filters [NAME]"), "{pages}");
+}
+
+/// A template that gives another result in each language for an account with 0 seats, as a value and as a field's name.
+const TELLING: &str = "{% if row.seats %}liquid{% else %}jinja{% endif %}";
+
+fn language_sync(language: &str, field_language: &str) -> String {
+    format!(
+        "model: accounts\ndestination: vitally\nobject: account\nmatch: {{ externalId: id }}\n{language}\nfields:\n  \
+         name: name\n  traits:\n    plain: \"{TELLING}\"\n    \"{TELLING}_name\": plan\n    \
+         written: {{ $template: \"{TELLING}\"{field_language} }}\n"
+    )
+}
+
+#[test]
+fn the_language_is_that_of_the_field_then_of_the_sync_then_of_the_project() {
+    let project = Project::new("[]");
+    project.sql("delete from accounts where id > 'a-01'; update accounts set seats = 0");
+    let settings = fs::read_to_string(project.root().join("ebb.yaml")).expect("there");
+    let mut records = Vec::new();
+    for (of_project, of_sync, of_field) in [
+        ("", "", ""),
+        ("language: jinja", "", ""),
+        ("language: jinja", "language: liquid", ""),
+        ("language: jinja", "language: liquid", ", language: jinja"),
+        ("", "language: jinja", ", language: liquid"),
+    ] {
+        fs::write(project.root().join("ebb.yaml"), format!("{settings}\n{of_project}\n")).expect("written");
+        fs::write(project.root().join("syncs/accounts.yaml"), language_sync(of_sync, of_field)).expect("written");
+        let (code, validated, stderr) = project.ebb(&["validate"]);
+        assert_eq!(code, 0, "{validated}{stderr}");
+        let (code, plan) = project.json(&["plan"]);
+        assert_eq!(code, 0, "{plan}");
+        let traits = plan["syncs"][0]["operations"][0]["record"]["traits"].clone();
+        let name = if traits["liquid_name"].is_string() { "liquid" } else { "jinja" };
+        assert!(traits[format!("{name}_name")].is_string(), "{plan}");
+        records.push([
+            traits["plain"].as_str().expect("text").to_owned(),
+            name.to_owned(),
+            traits["written"].to_string(),
+        ]);
+    }
+    let (liquid, jinja) = ("liquid", "jinja");
+    let expected = [[liquid; 3], [jinja; 3], [liquid; 3], [liquid, liquid, jinja], [jinja, jinja, liquid]];
+    for (record, expected) in records.iter().zip(expected) {
+        assert_eq!(record[..2], expected[..2], "{records:?}");
+        assert_eq!(record[2], format!("\"{}\"", expected[2]), "{records:?}");
+    }
+}
+
+#[test]
+fn another_language_of_the_project_is_a_change_of_its_records() {
+    let project = Project::new("[]");
+    project.sql("delete from accounts where id > 'a-01'; update accounts set seats = 0");
+    fs::write(project.root().join("syncs/accounts.yaml"), language_sync("", "")).expect("written");
+    assert_eq!(project.ebb(&["run"]).0, 0);
+    assert_eq!(project.ebb(&["plan", "--detailed-exitcode"]).0, 0);
+    let settings = fs::read_to_string(project.root().join("ebb.yaml")).expect("there");
+    fs::write(project.root().join("ebb.yaml"), format!("{settings}language: jinja\n")).expect("written");
+    let (code, plan) = project.json(&["plan"]);
+    let changes = plan["syncs"][0]["operations"][0]["changes"].as_array().cloned().unwrap_or_default();
+    let change = changes.iter().find(|one| one["path"] == "traits.plain").expect("it changes");
+    assert_eq!((code, &change["before"], &change["after"]), (0, &"liquid".into(), &"jinja".into()), "{plan}");
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use ebb_mapping::{Node, NodeKind};
 use ebb_plan::Limit;
+use ebb_template::Language;
 
-use crate::keys::{child, scalar_text};
+use crate::keys::{child, nearest, scalar_text};
 use crate::units;
 
 pub(crate) fn text_of(node: &Node) -> Option<&str> {
@@ -41,4 +42,12 @@ pub(crate) fn limit_of(node: &Node, key: &str) -> Option<Limit> {
 
 pub(crate) fn boolean_of(node: &Node, key: &str) -> Option<bool> {
     if let NodeKind::Bool(flag) = &child(node, key)?.kind { Some(*flag) } else { None }
+}
+
+/// Returns the language that the key `language` names. A word that is none stands for the nearest one: it has a fault
+/// of its own, and the templates are not to have others because of it.
+pub(crate) fn language_of(node: &Node) -> Option<Language> {
+    let word = text_at(node, "language")?;
+    let words = [Language::Liquid, Language::Jinja].map(Language::word);
+    Language::from_word(word).or_else(|| Language::from_word(nearest(word, words)?))
 }

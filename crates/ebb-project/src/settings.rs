@@ -9,6 +9,7 @@ use ebb_destination::vitally::{Region, SettingsError, Vitally, VitallySettings};
 use ebb_mapping::{Node, NodeKind};
 use ebb_row::Secret;
 use ebb_source::SourceConfig;
+use ebb_template::Language;
 use url::Url;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ use crate::environment::{Environment, Origins, interpolate};
 use crate::fault::{Fault, Faults};
 use crate::file::SourceFile;
 use crate::keys::{Checker, SETTINGS, child, shown_list};
-use crate::read::{duration_of, integer_of, text_of, texts_of};
+use crate::read::{duration_of, integer_of, language_of, text_of, texts_of};
 use crate::{units, yaml};
 
 /// Where ebb keeps its state.
@@ -94,6 +95,8 @@ pub(crate) struct Settings {
     pub(crate) logs_keep: Duration,
     pub(crate) body_cap: usize,
     pub(crate) redact: Vec<String>,
+    /// The language of templates where the sync names none.
+    pub(crate) language: Language,
     pub(crate) sources: BTreeMap<String, Entry<SourceSettings>>,
     pub(crate) destinations: BTreeMap<String, Entry<DestinationSettings>>,
 }
@@ -188,6 +191,7 @@ impl Reader<'_> {
                 .and_then(|bytes| usize::try_from(bytes).ok())
                 .unwrap_or(64 << 10),
             redact,
+            language: language_of(node).unwrap_or_default(),
             sources: BTreeMap::new(),
             destinations: BTreeMap::new(),
         };

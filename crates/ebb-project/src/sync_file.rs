@@ -16,7 +16,7 @@ use crate::file::SourceFile;
 use crate::folder::{self, Found};
 use crate::keys::{Checker, SYNC, child, nearest, shown_list};
 use crate::model::{Models, name_hint};
-use crate::read::{boolean_of, duration_of, integer_of, limit_of, text_at, text_of, texts_of};
+use crate::read::{boolean_of, duration_of, integer_of, language_of, limit_of, text_at, text_of, texts_of};
 use crate::settings::Settings;
 use crate::sync::{FirstRun, Links, OnRemoved, Schedule, Sync, mapping_faults};
 use crate::yaml::{self, Spot};
@@ -257,7 +257,7 @@ impl Reader<'_> {
         };
         self.required(node, fields, object);
         let settings = MappingSettings {
-            language: if text_at(node, "language") == Some("jinja") { Language::Jinja } else { Language::Liquid },
+            language: self.language(node),
             nulls_objects: object.spec.nulls.0,
             nulls_fields: object.spec.nulls.1,
             nulls_override: nulls_of(node),
@@ -284,6 +284,11 @@ impl Reader<'_> {
             self.faults.extend(mapping_faults(self.file, named));
         }
         Some(mapping)
+    }
+
+    /// The language of the sync's templates: its own, or else the project's.
+    fn language(&self, node: &Node) -> Language {
+        language_of(node).or_else(|| self.settings.map(|settings| settings.language)).unwrap_or_default()
     }
 
     /// The fields that must be mapped, in the words that users know.

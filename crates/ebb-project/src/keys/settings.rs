@@ -11,6 +11,11 @@ pub(crate) const SETTINGS: &[KeySpec] = &[
     ),
     key("sources", Shape::Named(&SOURCE), "Databases that models read, by name."),
     key("destinations", Shape::Named(&DESTINATION), "Services that syncs write to, by name."),
+    key(
+        "language",
+        Shape::Words(&["liquid", "jinja"]),
+        "The language of templates where neither the sync nor the field names one. Default: `liquid`.",
+    ),
     key("logs", Shape::Section(LOGS), "The log of calls."),
     key("redact", Shape::Texts, "Fields to mask in logs, such as `traits.email`, for every destination."),
     key("planner", Shape::Words(&["local"]), "Where plans are computed. Default: `local`."),

@@ -26,7 +26,7 @@ pub(crate) const SYNC: &[KeySpec] = &[
         "The destination's field by which an existing record is found, and the column that holds it.",
     ),
     required("fields", Shape::Fields, "The destination's fields and what fills them."),
-    key("language", Shape::Words(&["liquid", "jinja"]), "The language of the templates. Default: `liquid`."),
+    key("language", Shape::Words(&["liquid", "jinja"]), "The language of the templates. Default: the project's."),
     key(
         "on_removed",
         Shape::WordsOr(&["ignore", "delete", "unlink", "unset"], ON_REMOVED),
