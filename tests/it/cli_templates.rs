@@ -135,3 +135,33 @@ fn another_language_of_the_project_is_a_change_of_its_records() {
     let change = changes.iter().find(|one| one["path"] == "traits.plain").expect("it changes");
     assert_eq!((code, &change["before"], &change["after"]), (0, &"liquid".into(), &"jinja".into()), "{plan}");
 }
+
+#[test]
+fn every_fault_of_every_template_is_told_at_once_where_it_stands() {
+    let project = Project::new("[]");
+    assert_eq!(project.ebb(&["plan"]).0, 0, "the model's columns are known from now on");
+    let sync = "model: accounts\ndestination: vitally\nobject: account\nmatch: { externalId: \"{{ row.idd }}\" }\n\
+                nulls: never\nfields:\n  name: |\n    {{ row.name }}\n    {{ row.plan | upcse }}\n  traits:\n    \
+                seats: '{{ row.seets }}'\n    \"{{ row.plan }}_{{ row.nme }}\": plan\n    folded: >\n      one\n      \
+                {{ row.plan }} {{ pln }}\n";
+    fs::write(project.root().join("syncs/accounts.yaml"), sync).expect("written");
+    let expected = [
+        (4, 23, "reads column `idd`"),
+        (5, 8, "`nulls` is `never`"),
+        (9, 5, "unknown filter `upcse`"),
+        (11, 13, "reads column `seets`"),
+        (12, 21, "unknown column `nme`"),
+        (15, 22, "unknown variable `pln`"),
+    ];
+    for arguments in [&["validate"][..], &["validate", "--online"]] {
+        let (code, document) = project.json(arguments);
+        assert_eq!(code, 2, "{document}");
+        let faults = document["faults"].as_array().cloned().unwrap_or_default();
+        assert_eq!(faults.len(), expected.len(), "{document}");
+        for (fault, (line, column, said)) in faults.iter().zip(expected) {
+            assert_eq!((fault["line"].as_u64(), fault["column"].as_u64()), (Some(line), Some(column)), "{fault}");
+            assert!(fault["message"].as_str().is_some_and(|message| message.contains(said)), "{fault}");
+            assert!(said.contains("never") || fault["hint"].as_str().is_some_and(|hint| hint.contains("did you mean")));
+        }
+    }
+}

@@ -7,7 +7,7 @@ use crate::compile::ROOTS;
 use crate::convert::ValueType;
 use crate::fit::{advice, column_converts, column_fits, object_form};
 use crate::nearest::suggest;
-use crate::node::MappingFault;
+use crate::node::{MappingFault, TemplatePlace};
 use crate::rule::{Accepts, ColumnsRule, ObjectRule, Origin, Part, Rule, TemplateRule};
 
 /// Returns the faults of the mapping on these columns.
@@ -31,7 +31,12 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn rule(&mut self, rule: &Rule) {
         match &rule.origin {
-            Origin::Column(column) => self.column(rule, &column.name),
+            Origin::Column(column) => {
+                let told = self.faults.len();
+                self.column(rule, &column.name);
+                let place = column.template.as_ref().map(TemplatePlace::of_first_tag);
+                self.faults.iter_mut().skip(told).for_each(|fault| fault.template.clone_from(&place));
+            }
             Origin::Template(template) => self.template(template, rule.at, &rule.path),
             Origin::Literal(_) | Origin::Lookup { .. } | Origin::List(_) | Origin::Object(_) => {}
         }
@@ -81,10 +86,8 @@ impl Checker<'_> {
 
     fn template(&mut self, rule: &TemplateRule, at: usize, path: &str) {
         let names = Names { columns: Some(&self.names), roots: Some(&ROOTS) };
-        for error in rule.template.check(&names) {
-            let message = error.to_string();
-            self.fault(at, path, message, error.hint);
-        }
+        let found = rule.template.check(&names);
+        self.faults.extend(found.into_iter().map(|error| MappingFault::of_template(error, &rule.source, at, path)));
     }
 
     fn merged(&mut self, rule: &ColumnsRule) {
@@ -108,6 +111,6 @@ impl Checker<'_> {
     }
 
     fn fault(&mut self, at: usize, path: &str, message: String, hint: Option<String>) {
-        self.faults.push(MappingFault { at, path: path.to_owned(), message, hint });
+        self.faults.push(MappingFault { at, path: path.to_owned(), message, hint, template: None });
     }
 }

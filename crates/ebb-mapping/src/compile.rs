@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use ebb_row::{FieldType, Nulls, Value};
-use ebb_template::{Language, Names, Template, TemplateError};
+use ebb_template::{Language, Names, Template};
 
 use crate::coerce::coerce;
 use crate::convert::ValueType;
@@ -13,7 +13,7 @@ use crate::directive::Options;
 use crate::evaluate::join;
 use crate::fit::{object_form, type_fits};
 use crate::nearest::suggest;
-use crate::node::{Key, MappingFault, MappingSettings, Node, NodeKind, Target};
+use crate::node::{Key, MappingFault, MappingSettings, Node, NodeKind, Target, in_order};
 use crate::rule::{
     Accepts, ColumnChoice, ColumnReference, ColumnsRule, FieldRule, KeyRule, ObjectRule, Origin, Rule, TemplateRule,
 };
@@ -24,17 +24,20 @@ pub(crate) const ROOTS: [&str; 3] = ["row", "record", "context"];
 /// How deep a mapping may nest.
 const MAX_DEPTH: usize = 64;
 
-/// Compiles what can be compiled, and returns every fault besides, in the order of the file.
+/// Compiles what can be compiled, and returns every fault besides, in the order of the file. Where there are faults, the
+/// rules are only good to be checked further: a value in a wrong place is taken for one that may be anything.
+///
+/// Without targets every field is there, and takes anything.
 pub(crate) fn compile(
     fields: &Node,
     match_field: Option<(&str, &Node)>,
-    targets: &[Target],
+    targets: Option<&[Target]>,
     settings: &MappingSettings,
 ) -> (ObjectRule, Vec<MappingFault>) {
     let mut compiler = Compiler { settings, faults: Vec::new() };
     let mut root = ObjectRule::default();
     if let Some((name, node)) = match_field {
-        root.fields.extend(compiler.match_field(name, node, targets));
+        root.fields.extend(compiler.match_field(name, node, targets.unwrap_or_default()));
     }
     match &fields.kind {
         NodeKind::Null => {}
@@ -54,9 +57,7 @@ pub(crate) fn compile(
             );
         }
     }
-    let mut faults = compiler.faults;
-    faults.sort_by_key(|fault| fault.at);
-    (root, faults)
+    (root, in_order(compiler.faults))
 }
 
 /// Returns whether a text is a template.
@@ -70,7 +71,8 @@ fn is_directive(name: &str) -> bool {
 
 /// The fields that the destination's object has.
 struct Known<'a> {
-    targets: &'a [Target],
+    /// `None`: not known.
+    targets: Option<&'a [Target]>,
     match_name: Option<&'a str>,
 }
 
@@ -98,6 +100,17 @@ impl<'a> Place<'a> {
     fn element(&self, index: usize) -> Place<'a> {
         Place { path: format!("{}[{index}]", self.path), depth: self.depth + 1, nulls: Nulls::Send, ..self.clone() }
     }
+
+    /// The same place, taking anything: for a value that has a fault already, so that only its own others are told.
+    pub(crate) fn free(&self) -> Place<'static> {
+        Place {
+            path: self.path.clone(),
+            accepts: Accepts::Json,
+            lookup: LookupPlace::Anything,
+            depth: self.depth,
+            nulls: self.nulls,
+        }
+    }
 }
 
 pub(crate) struct Compiler<'a> {
@@ -108,7 +121,7 @@ pub(crate) struct Compiler<'a> {
 impl Compiler<'_> {
     pub(crate) fn fault(&mut self, at: usize, path: &str, message: impl Into<String>, hint: Option<impl Into<String>>) {
         let (message, hint) = (message.into(), hint.map(Into::into));
-        self.faults.push(MappingFault { at, path: path.to_owned(), message, hint });
+        self.faults.push(MappingFault { at, path: path.to_owned(), message, hint, template: None });
     }
 
     fn target_place<'t>(&self, name: &str, targets: &'t [Target]) -> Option<Place<'t>> {
@@ -152,29 +165,40 @@ impl Compiler<'_> {
 
     fn top_field(&mut self, key: &Key, node: &Node, known: &Known<'_>, root: &mut ObjectRule) {
         let name = key.name.as_str();
-        if is_template(name) {
+        let free = self.match_place(name, &[]).free();
+        let rule = if is_template(name) {
             let hint = "names may be templates inside an object such as `traits`";
             self.fault(key.at, name, "the name of a destination field cannot be a template", Some(hint));
+            self.value(node, &free)
         } else if is_directive(name) {
             let message = "a directive does not stand here: `fields` holds the destination's fields";
             self.fault(key.at, name, message, Some("write it inside an object such as `traits`"));
+            None
         } else if known.match_name == Some(name) {
-            let place = self.match_place(name, known.targets);
+            let place = self.match_place(name, known.targets.unwrap_or_default());
             let Some(rule) = self.value(node, &place) else { return };
             let matched = root.fields.iter().find(|field| field.rule.is_match);
-            if matched.is_some_and(|matched| !same(&matched.rule, &rule)) {
+            if matched.is_some_and(|matched| same(&matched.rule, &rule)) {
+                return;
+            }
+            if matched.is_some() {
                 let message = "is mapped by `match` already, and to something else";
                 self.fault(key.at, name, message, Some("leave it out of `fields`"));
             }
+            Some(rule)
         } else if root.writes_out(name) {
             self.fault(key.at, name, "is mapped twice", None::<String>);
-        } else if let Some(place) = self.target_place(name, known.targets) {
-            let rule = self.value(node, &place);
-            root.fields.extend(rule.map(|rule| FieldRule { key: KeyRule::Name(name.into()), rule, is_merged: false }));
+            self.value(node, &free)
+        } else if let Some(targets) = known.targets {
+            let place = self.target_place(name, targets);
+            if place.is_none() {
+                self.fault(key.at, name, "the object has no such field", unknown_field_hint(name, targets));
+            }
+            self.value(node, &place.unwrap_or(free))
         } else {
-            let hint = unknown_field_hint(name, known.targets);
-            self.fault(key.at, name, "the object has no such field", hint);
-        }
+            self.value(node, &free)
+        };
+        root.fields.extend(rule.map(|rule| FieldRule { key: KeyRule::Name(name.into()), rule, is_merged: false }));
     }
 
     /// Compiles one mapping value; `None` after a fault.
@@ -220,39 +244,39 @@ impl Compiler<'_> {
         let language = options.language.unwrap_or(self.settings.language);
         let rule = self.parse(text, at, &place.path, language)?;
         match rule.template.lone_column() {
-            Some(column) if !options.as_text => Some(Origin::Column(ColumnReference::new(column))),
+            Some(column) if !options.as_text => {
+                let template = Some(Arc::clone(&rule.source));
+                Some(Origin::Column(ColumnReference { template, ..ColumnReference::new(column) }))
+            }
             Some(_) | None => Some(Origin::Template(TemplateRule { as_text: options.as_text, ..rule })),
         }
     }
 
     fn parse(&mut self, text: &str, at: usize, path: &str, language: Language) -> Option<TemplateRule> {
+        let source: Arc<str> = text.into();
         let template = match Template::parse(text, language) {
             Ok(template) => template,
             Err(error) => {
-                self.template_fault(error, at, path);
+                self.faults.push(MappingFault::of_template(error, &source, at, path));
                 return None;
             }
         };
-        let errors = template.check(&Names { columns: None, roots: Some(&ROOTS) });
-        let is_sound = errors.is_empty();
-        for error in errors {
-            self.template_fault(error, at, path);
-        }
-        is_sound.then(|| TemplateRule { template: Arc::new(template), source: text.into(), language, as_text: false })
-    }
-
-    fn template_fault(&mut self, error: TemplateError, at: usize, path: &str) {
-        self.fault(at, path, error.to_string(), error.hint);
+        let found = template.check(&Names { columns: None, roots: Some(&ROOTS) });
+        self.faults.extend(found.into_iter().map(|error| MappingFault::of_template(error, &source, at, path)));
+        Some(TemplateRule { template: Arc::new(template), source, language, as_text: false })
     }
 
     fn list(&mut self, items: &[Node], at: usize, place: &Place<'_>) -> Option<Rule> {
         match place.accepts {
             Accepts::Json | Accepts::ExternalId | Accepts::Field(FieldType::Ids) => {}
-            Accepts::Field(FieldType::Object) => return self.not_an_object(at, place, "a list"),
+            Accepts::Field(FieldType::Object) => {
+                self.not_an_object(at, place, "a list");
+                return self.list(items, at, &place.free());
+            }
             Accepts::Field(FieldType::Text | FieldType::Id | FieldType::Boolean | FieldType::Timestamp) => {
                 let message = format!("takes {}, not a list", place.accepts.words());
                 self.fault(at, &place.path, message, None::<String>);
-                return None;
+                return self.list(items, at, &place.free());
             }
         }
         let mut rules = Vec::with_capacity(items.len());
@@ -266,7 +290,7 @@ impl Compiler<'_> {
         if !matches!(place.accepts, Accepts::Json | Accepts::Field(FieldType::Object)) {
             let message = format!("takes {}, not an object", place.accepts.words());
             self.fault(at, &place.path, message, None::<String>);
-            return None;
+            return self.object(entries, at, &place.free());
         }
         let mut object = ObjectRule::default();
         for (key, node) in entries {
@@ -288,27 +312,23 @@ impl Compiler<'_> {
             depth: place.depth + 1,
             nulls,
         };
-        let key_rule = if is_template(&key.name) {
-            let Some(template) = self.parse(&key.name, key.at, &inner.path, self.settings.language) else { return };
-            let is_volatile = template.template.reads().run_dependent;
-            KeyRule::Template { template, at: key.at, is_volatile }
+        let rule = self.value(node, &inner);
+        let mut key_rule = KeyRule::Name(key.name.as_str().into());
+        if is_template(&key.name) {
+            if let Some(template) = self.parse(&key.name, key.at, &inner.path, self.settings.language) {
+                let depends_on_run = rule.as_ref().is_some_and(Rule::depends_on_run);
+                let is_volatile = template.template.reads().run_dependent || depends_on_run;
+                key_rule = KeyRule::Template { template, at: key.at, is_volatile };
+            }
         } else if key.name.is_empty() {
             self.fault(key.at, &place.path, "the name of a field is empty", None::<String>);
-            return;
         } else if object.writes_out(&key.name) {
             self.fault(key.at, &inner.path, "is mapped twice", None::<String>);
-            return;
-        } else {
-            KeyRule::Name(key.name.as_str().into())
-        };
-        let Some(rule) = self.value(node, &inner) else { return };
-        let key = match key_rule {
-            KeyRule::Template { template, at, is_volatile } => {
-                KeyRule::Template { template, at, is_volatile: is_volatile || rule.depends_on_run() }
-            }
-            KeyRule::Name(name) => KeyRule::Name(name),
-        };
-        object.fields.push(FieldRule { key, rule, is_merged: false });
+        }
+        // A wrong value has its fault; the name is checked on.
+        let rule = rule.or_else(|| self.finish(Origin::Literal(Value::Null), node.at, &inner, Options::default()));
+        let Some(rule) = rule else { return };
+        object.fields.push(FieldRule { key: key_rule, rule, is_merged: false });
     }
 
     fn columns(&mut self, key: &Key, node: &Node, place: &Place<'_>, object: &mut ObjectRule) {
@@ -378,7 +398,7 @@ impl Compiler<'_> {
         {
             let message = format!("takes {}, not `type: {}`", place.accepts.words(), kind.word());
             self.fault(at, &place.path, message, None::<String>);
-            return None;
+            return Some(Rule { accepts: Accepts::Json, convert: None, ..rule });
         }
         match &rule.origin {
             Origin::Literal(value) => {
@@ -388,13 +408,12 @@ impl Compiler<'_> {
             Origin::Template(template) if rule.convert.is_none() => {
                 let is_text = template.as_text || !template.template.is_expression();
                 if is_text && place.accepts == Accepts::Field(FieldType::Object) {
-                    return self.not_an_object(at, place, "text, which this template gives");
+                    self.not_an_object(at, place, "text, which this template gives");
                 }
                 if is_text && place.accepts == Accepts::Field(FieldType::Boolean) {
                     let message = "takes a boolean, not text, which this template gives";
                     let hint = "`{ $template: ..., type: boolean }` reads it as one";
                     self.fault(at, &place.path, message, Some(hint));
-                    return None;
                 }
             }
             Origin::Column(_) | Origin::Template(_) | Origin::Lookup { .. } | Origin::List(_) | Origin::Object(_) => {}
@@ -430,10 +449,9 @@ impl Compiler<'_> {
         }
     }
 
-    fn not_an_object(&mut self, at: usize, place: &Place<'_>, got: &str) -> Option<Rule> {
+    fn not_an_object(&mut self, at: usize, place: &Place<'_>, got: &str) {
         let message = format!("must be an object, not {got}");
         self.fault(at, &place.path, message, Some(object_form(&place.path, None)));
-        None
     }
 }
 

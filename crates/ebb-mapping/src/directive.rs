@@ -5,7 +5,7 @@ use ebb_template::Language;
 
 use crate::compile::{Compiler, LookupPlace, Place, is_template};
 use crate::convert::ValueType;
-use crate::nearest::suggest;
+use crate::nearest::{nearest, suggest};
 use crate::node::{Key, Node, NodeKind};
 use crate::rule::{Accepts, Origin, Rule};
 
@@ -62,7 +62,14 @@ impl Compiler<'_> {
             self.fault(key.at, &place.path, format!("unknown directive `{}`", key.name), hint);
             return None;
         };
-        let options = self.options(entries, head, directive, place)?;
+        let mut options = Options::default();
+        let free = place.free();
+        let is_sound = self.options(entries, head, (directive, place), &mut options);
+        // Behind a wrong option, what the value itself has of faults is told all the same.
+        let place = if is_sound { place } else { &free };
+        if !is_sound {
+            options = Options { language: options.language, ..Options::default() };
+        }
         let origin = match directive {
             Directive::Value => Origin::Literal(argument.literal()),
             Directive::Column => {
@@ -86,24 +93,24 @@ impl Compiler<'_> {
         None
     }
 
+    /// Reads what stands beside a directive; false after a fault.
     fn options(
         &mut self,
         entries: &[(Key, Node)],
         head: &(Key, Node),
-        directive: Directive,
-        place: &Place<'_>,
-    ) -> Option<Options> {
-        let mut options = Options::default();
+        (directive, place): (Directive, &Place<'_>),
+        options: &mut Options,
+    ) -> bool {
         let mut is_sound = true;
         for (key, node) in entries.iter().filter(|entry| entry.0 != head.0) {
             if directive.options().contains(&key.name.as_str()) {
-                is_sound &= self.option(key, node, place, &mut options).is_some();
+                is_sound &= self.option(key, node, place, options).is_some();
             } else {
                 self.unknown_option(key, &head.0, directive, place);
                 is_sound = false;
             }
         }
-        is_sound.then_some(options)
+        is_sound
     }
 
     /// Reads one option; `None` after a fault.
@@ -117,7 +124,13 @@ impl Compiler<'_> {
             }
             "language" => {
                 let words = [Language::Liquid, Language::Jinja].map(Language::word);
-                options.language = Some(self.word(key, node, place, (&words, Language::from_word))?);
+                let language = self.word(key, node, place, (&words, Language::from_word));
+                // A misspelt word is one fault, and the template is read in the language that was meant.
+                options.language = language;
+                if let (None, NodeKind::Text(word)) = (language, &node.kind) {
+                    options.language = nearest(word, words).and_then(Language::from_word);
+                }
+                language?;
             }
             "as" => {
                 options.as_text = self.word(key, node, place, (&["text"], |word| (word == "text").then_some(true)))?;
@@ -184,24 +197,6 @@ impl Compiler<'_> {
     fn lookup(&mut self, entries: &[(Key, Node)], head: &(Key, Node), place: &Place<'_>) -> Option<Origin> {
         let (key, argument) = head;
         let object = self.text(argument, place, "`$lookup` takes the name of an object")?;
-        match place.lookup {
-            LookupPlace::Anything => {}
-            LookupPlace::Of(wanted) if wanted == object => {}
-            LookupPlace::Of(wanted) => {
-                let message = format!("holds ids of `{wanted}`, not of `{object}`");
-                self.fault(argument.at, &place.path, message, None::<String>);
-                return None;
-            }
-            LookupPlace::Nothing => {
-                self.fault(
-                    key.at,
-                    &place.path,
-                    "takes no look-up",
-                    Some("it takes your own value: map the column itself"),
-                );
-                return None;
-            }
-        }
         let Some((_, external_id)) = entries.iter().find(|(key, _)| key.name == "externalId") else {
             let hint = format!("`{{ $lookup: {object}, externalId: column }}`");
             self.fault(key.at, &place.path, "`$lookup` needs `externalId`", Some(hint));
@@ -214,7 +209,24 @@ impl Compiler<'_> {
             depth: place.depth,
             nulls: Nulls::Send,
         };
-        let external_id = Box::new(self.value(external_id, &inner)?);
+        let external_id = self.value(external_id, &inner);
+        match place.lookup {
+            LookupPlace::Anything => {}
+            LookupPlace::Of(wanted) if wanted == object => {}
+            LookupPlace::Of(wanted) => {
+                let message = format!("holds ids of `{wanted}`, not of `{object}`");
+                self.fault(argument.at, &place.path, message, None::<String>);
+            }
+            LookupPlace::Nothing => {
+                self.fault(
+                    key.at,
+                    &place.path,
+                    "takes no look-up",
+                    Some("it takes your own value: map the column itself"),
+                );
+            }
+        }
+        let external_id = Box::new(external_id?);
         Some(Origin::Lookup { object: object.into(), external_id })
     }
 }

@@ -131,7 +131,7 @@ fn bind_object(object: &mut ObjectRule, names: &[Arc<str>]) {
 }
 
 fn merged_field(columns: &ColumnsRule, name: &Arc<str>, position: usize) -> FieldRule {
-    let column = ColumnReference { name: Arc::clone(name), position: Some(position) };
+    let column = ColumnReference { name: Arc::clone(name), position: Some(position), template: None };
     FieldRule {
         key: KeyRule::Name(Arc::clone(name)),
         rule: Rule {

@@ -26,4 +26,4 @@ mod rule;
 
 pub use evaluate::{Bound, RowFault, RunContext};
 pub use mapping::{ColumnsRead, Mapping};
-pub use node::{Key, MappingFault, MappingSettings, Node, NodeKind, Target};
+pub use node::{Key, MappingFault, MappingSettings, Node, NodeKind, Target, TemplatePlace};

@@ -7,7 +7,7 @@ use crate::check::check;
 use crate::compile::compile;
 use crate::digest::digest;
 use crate::evaluate::Bound;
-use crate::node::{MappingFault, MappingSettings, Node, Target};
+use crate::node::{MappingFault, MappingSettings, Node, Target, in_order};
 use crate::rule::{ColumnChoice, ObjectRule, Origin, Part, Rule};
 
 /// The field mappings of a sync, compiled; cheap to clone.
@@ -39,12 +39,12 @@ impl Mapping {
         targets: &[Target],
         settings: &MappingSettings,
     ) -> Result<Self, Vec<MappingFault>> {
-        let (root, faults) = compile(fields, match_field, targets, settings);
+        let (root, faults) = compile(fields, match_field, Some(targets), settings);
         if faults.is_empty() { Ok(Self { root: Arc::new(root) }) } else { Err(faults) }
     }
 
-    /// Returns every fault at once: those of [`Mapping::compile`], and those of [`Mapping::check`] in the fields that
-    /// do compile. In the order of the file.
+    /// Returns every fault at once: those of [`Mapping::compile`], and those of [`Mapping::check`] in all that can be
+    /// read. In the order of the file.
     pub fn faults(
         fields: &Node,
         match_field: Option<(&str, &Node)>,
@@ -52,18 +52,27 @@ impl Mapping {
         settings: &MappingSettings,
         columns: &[Column],
     ) -> Vec<MappingFault> {
-        let (root, mut faults) = compile(fields, match_field, targets, settings);
+        let (root, mut faults) = compile(fields, match_field, Some(targets), settings);
         faults.extend(check(&root, columns));
-        faults.sort_by_key(|fault| fault.at);
-        faults
+        in_order(faults)
+    }
+
+    /// Returns the faults that need no object of a destination to be seen: those of templates and directives, and of
+    /// columns where they are known. For a sync of which it is not clear what it writes to. In the order of the file.
+    pub fn faults_of_values(
+        fields: &Node,
+        settings: &MappingSettings,
+        columns: Option<&[Column]>,
+    ) -> Vec<MappingFault> {
+        let (root, mut faults) = compile(fields, None, None, settings);
+        faults.extend(columns.into_iter().flat_map(|columns| check(&root, columns)));
+        in_order(faults)
     }
 
     /// Checks the mapping against the model's columns: their names, with the nearest one for an unknown one, and
     /// whether a column's type fits its field. Empty when all is well; in the order of the file.
     pub fn check(&self, columns: &[Column]) -> Vec<MappingFault> {
-        let mut faults = check(&self.root, columns);
-        faults.sort_by_key(|fault| fault.at);
-        faults
+        in_order(check(&self.root, columns))
     }
 
     /// Returns the columns that the mapping reads.

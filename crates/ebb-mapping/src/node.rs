@@ -2,7 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use ebb_row::{FieldType, Nulls, Object, Value};
-use ebb_template::Language;
+use ebb_template::{Language, TemplateError};
 
 /// A YAML value with its place in the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +67,47 @@ pub struct MappingFault {
     pub message: String,
     /// The next step, where it is known.
     pub hint: Option<String>,
+    /// Where in a template; `None` for what is no fault of a template. The template itself begins at `at`.
+    pub template: Option<TemplatePlace>,
+}
+
+/// A place in the text of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplatePlace {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The template's whole text, as YAML reads it.
+    pub source: Arc<str>,
+}
+
+impl TemplatePlace {
+    /// Returns the place of what stands first in a template, blanks apart.
+    pub(crate) fn of_first_tag(source: &Arc<str>) -> Self {
+        let blank = source.chars().take_while(|character| character.is_whitespace());
+        let (mut line, mut column) = (1, 1);
+        for character in blank {
+            (line, column) = if character == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        Self { line, column, source: Arc::clone(source) }
+    }
+}
+
+impl MappingFault {
+    /// Places what is wrong with the template `source`, which begins at `at`.
+    pub(crate) fn of_template(error: TemplateError, source: &Arc<str>, at: usize, path: &str) -> Self {
+        let template = TemplatePlace { line: error.line, column: error.column, source: Arc::clone(source) };
+        Self { at, path: path.to_owned(), message: error.message, hint: error.hint, template: Some(template) }
+    }
+}
+
+/// Sorts faults by their place in the file, and drops repetitions.
+pub(crate) fn in_order(mut faults: Vec<MappingFault>) -> Vec<MappingFault> {
+    let place = |fault: &MappingFault| fault.template.as_ref().map(|place| (place.line, place.column));
+    faults.sort_by(|left, right| (left.at, place(left), &left.message).cmp(&(right.at, place(right), &right.message)));
+    faults.dedup();
+    faults
 }
 
 impl fmt::Display for MappingFault {
@@ -74,7 +115,11 @@ impl fmt::Display for MappingFault {
         if !self.path.is_empty() {
             write!(f, "field {}: ", self.path)?;
         }
-        f.write_str(&self.message)
+        f.write_str(&self.message)?;
+        match &self.template {
+            Some(place) => write!(f, " (line {}, column {})", place.line, place.column),
+            None => Ok(()),
+        }
     }
 }
 

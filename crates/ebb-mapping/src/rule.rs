@@ -75,11 +75,13 @@ pub(crate) enum Origin {
 pub(crate) struct ColumnReference {
     pub(crate) name: Arc<str>,
     pub(crate) position: Option<usize>,
+    /// The template that is nothing but this column.
+    pub(crate) template: Option<Arc<str>>,
 }
 
 impl ColumnReference {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.into(), position: None }
+        Self { name: name.into(), position: None, template: None }
     }
 }
 

@@ -1,9 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ebb_row::Hash128;
+use ebb_row::{Column, Hash128};
 use ebb_source::SourceConfig;
 use uuid::Uuid;
 
@@ -19,7 +19,7 @@ use crate::sync_file::{self, Syncs};
 /// The file that makes a folder a project.
 pub(crate) const SETTINGS_FILE: &str = "ebb.yaml";
 
-/// A project without faults, but for the environment that some commands need.
+/// A project: from [`load`] without faults, but for the environment that some commands need.
 #[derive(Debug)]
 pub struct Project {
     root: PathBuf,
@@ -31,6 +31,19 @@ pub struct Project {
     allowed_hosts: Vec<String>,
 }
 
+/// The columns of models, by the models' names.
+pub type KnownColumns = BTreeMap<String, Vec<Column>>;
+
+/// What [`check`] found.
+#[derive(Debug)]
+pub struct Checked {
+    /// Every fault of every file, in the order of files and lines.
+    pub faults: Faults,
+    /// What could be read: all of the project where there are no faults. Otherwise the models and syncs that have none
+    /// themselves, to be looked at and not to be run; `None` where `ebb.yaml` could not be read.
+    pub project: Option<Project>,
+}
+
 /// Reads and checks the project in the folder `root`.
 ///
 /// Variables that are not set are no fault yet: they are raised by [`Project::source`] and [`Project::destination`],
@@ -39,12 +52,27 @@ pub struct Project {
 /// # Errors
 /// Every fault of every file, in the order of files and lines.
 pub fn load(root: &Path, environment: &Environment) -> Result<Project, Faults> {
-    let root = fs::canonicalize(root).map_err(|error| {
-        Fault::of_file(SETTINGS_FILE, format!("the project's folder cannot be read: {}", file::reason(&error)))
-    })?;
+    let Checked { faults, project } = check(root, environment, &KnownColumns::new());
+    match project {
+        Some(project) if faults.0.is_empty() => Ok(project),
+        Some(_) | None => Err(faults),
+    }
+}
+
+/// Reads and checks the project in the folder `root` as [`load`] does, mappings against these columns too, so that their
+/// faults come with all the others. A model that lists its columns itself is taken at its word.
+pub fn check(root: &Path, environment: &Environment, columns: &KnownColumns) -> Checked {
+    let fail = |fault: Fault| Checked { faults: fault.into(), project: None };
+    let root = match fs::canonicalize(root) {
+        Ok(root) => root,
+        Err(error) => {
+            let message = format!("the project's folder cannot be read: {}", file::reason(&error));
+            return fail(Fault::of_file(SETTINGS_FILE, message));
+        }
+    };
     if root.join(SETTINGS_FILE).symlink_metadata().is_err() {
         let fault = Fault::of_file(SETTINGS_FILE, "this folder has no `ebb.yaml`, so it is not a project");
-        return Err(fault.with_hint("run `ebb init` to start one, or name the project's folder").into());
+        return fail(fault.with_hint("run `ebb init` to start one, or name the project's folder"));
     }
     let mut faults = Faults::default();
     let environment = match environment.with_dotenv(&root) {
@@ -67,18 +95,19 @@ pub fn load(root: &Path, environment: &Environment) -> Result<Project, Faults> {
         }
     };
     let models = model::read_all(&root, settings.as_ref(), &mut faults);
-    let syncs = sync_file::read_all(&root, settings.as_ref(), &models, &mut faults);
+    for (name, columns) in columns {
+        faults.0.extend(models.by_name.get(name).into_iter().flat_map(|model| model.check_columns(columns)));
+    }
+    let syncs = sync_file::read_all(&root, settings.as_ref(), (&models, columns), &mut faults);
     let order = order::order(&syncs.by_name).unwrap_or_else(|found| {
         faults.0.extend(found);
         Vec::new()
     });
-    match settings {
-        Some(settings) if faults.0.is_empty() => {
-            let digest = digest(&text, &models, &syncs);
-            Ok(Project { root, settings, models, syncs, order, digest, allowed_hosts: environment.1 })
-        }
-        Some(_) | None => Err(faults.in_order()),
-    }
+    let project = settings.map(|settings| {
+        let digest = digest(&text, &models, &syncs);
+        Project { root, settings, models, syncs, order, digest, allowed_hosts: environment.1 }
+    });
+    Checked { faults: faults.in_order(), project }
 }
 
 /// Hashes the project's files and what their models resolve to; not the environment.

@@ -3,12 +3,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ebb_destination::{Api, WritePlan};
-use ebb_mapping::{Mapping, MappingFault};
+use ebb_mapping::{Mapping, MappingFault, TemplatePlace};
 use ebb_plan::Guards;
 use ebb_row::{Column, Nulls, SyncMode};
 
 use crate::fault::Fault;
 use crate::file::SourceFile;
+use crate::scalar;
 
 /// A model, a destination's object, and how one becomes the other.
 #[derive(Clone, Debug)]
@@ -114,9 +115,25 @@ const MAX_FAULTS: usize = 100;
 /// Gives faults of a mapping their places.
 pub(crate) fn mapping_faults(file: &SourceFile, faults: Vec<MappingFault>) -> Vec<Fault> {
     let place = |fault: MappingFault| {
-        let message =
-            if fault.path.is_empty() { fault.message } else { format!("field `{}`: {}", fault.path, fault.message) };
-        file.fault(fault.at, message, fault.hint)
+        let mut message = match fault.path.as_str() {
+            "" => fault.message,
+            path => format!("field `{path}`: {}", fault.message),
+        };
+        let Some(template) = fault.template else { return file.fault(fault.at, message, fault.hint) };
+        let within = offset_of(&template)
+            .and_then(|offset| scalar::place_within(&file.text, fault.at, &template.source, offset));
+        if within.is_none() {
+            // The file cannot show the place, so the template's own stands in the message.
+            message = format!("{message} (line {}, column {} of the template)", template.line, template.column);
+        }
+        file.fault(within.unwrap_or(fault.at), message, fault.hint)
     };
     faults.into_iter().take(MAX_FAULTS).map(place).collect()
+}
+
+/// Returns the byte offset of a place into its template.
+fn offset_of(place: &TemplatePlace) -> Option<usize> {
+    let start = place.source.split_inclusive('\n').take(place.line.checked_sub(1)?).map(str::len).sum();
+    let within = place.source.get(start..)?.chars().take(place.column.checked_sub(1)?).map(char::len_utf8);
+    Some(start + within.sum::<usize>())
 }

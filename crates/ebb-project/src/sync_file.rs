@@ -16,19 +16,35 @@ use crate::file::SourceFile;
 use crate::folder::{self, Found};
 use crate::keys::{Checker, SYNC, child, nearest, shown_list};
 use crate::model::{Models, name_hint};
+use crate::project::KnownColumns;
 use crate::read::{boolean_of, duration_of, integer_of, language_of, limit_of, text_at, text_of, texts_of};
 use crate::settings::Settings;
 use crate::sync::{FirstRun, Links, OnRemoved, Schedule, Sync, mapping_faults};
 use crate::yaml::{self, Spot};
 
 /// Reads `syncs/`.
-pub(crate) fn read_all(root: &Path, settings: Option<&Settings>, models: &Models, faults: &mut Faults) -> Syncs {
+///
+/// `columns`, by model, are known without the models' own `columns:`.
+pub(crate) fn read_all(
+    root: &Path,
+    settings: Option<&Settings>,
+    (models, columns): (&Models, &KnownColumns),
+    faults: &mut Faults,
+) -> Syncs {
     let (found, unread) = folder::read(root, "syncs", &["yaml", "yml"]);
     faults.0.extend(unread);
     let mut syncs = Syncs { by_name: BTreeMap::new(), names: found.iter().map(|sync| sync.name.clone()).collect() };
     for Found { name, file, .. } in found {
         let Some(file) = file.map(Arc::new) else { continue };
-        let mut reader = Reader { settings, models, file: &file, names: &syncs.names, faults: Vec::new() };
+        let mut reader = Reader {
+            settings,
+            models,
+            columns,
+            file: &file,
+            names: &syncs.names,
+            faults: Vec::new(),
+            told: Vec::new(),
+        };
         let sync = reader.read(&name);
         let is_fit = reader.faults.is_empty();
         faults.0.append(&mut reader.faults);
@@ -49,9 +65,12 @@ pub(crate) struct Syncs {
 struct Reader<'a> {
     settings: Option<&'a Settings>,
     models: &'a Models,
+    columns: &'a KnownColumns,
     file: &'a Arc<SourceFile>,
     names: &'a [String],
     faults: Vec<Fault>,
+    /// Where the YAML itself has faults: a repeated key is not told again as a field that is mapped twice.
+    told: Vec<usize>,
 }
 
 /// A fault has said what is missing.
@@ -76,7 +95,10 @@ impl Reader<'_> {
     }
 
     fn read(&mut self, name: &str) -> Option<Sync> {
-        let node = yaml::parse(&self.file.text).map_err(|spots| self.spots(spots)).ok()?;
+        let (node, spots) = yaml::parse_on(&self.file.text);
+        self.told = spots.iter().map(|spot| spot.at).collect();
+        self.spots(spots);
+        let node = node?;
         let origins = Origins::new();
         let mut checker = Checker::new(&origins);
         checker.section(&node, &SYNC.iter().collect::<Vec<_>>(), "the sync");
@@ -89,7 +111,10 @@ impl Reader<'_> {
         let spec = self.destination(&node);
         let after = self.after(&node, name);
         let object = spec.and_then(|spec| self.object(&node, spec));
-        let mapping = object.as_ref().and_then(|object| self.mapping(&node, object));
+        let mapping = match &object {
+            Some(object) => self.mapping(&node, object),
+            None => self.values(&node),
+        };
         let on_removed = self.on_removed(&node);
         self.not_yet(&node);
         let schedule = self.schedule(&node);
@@ -250,40 +275,62 @@ impl Reader<'_> {
     }
 
     fn mapping(&mut self, node: &Node, object: &Object) -> Option<Mapping> {
-        let fields = child(node, "fields").filter(|fields| matches!(fields.kind, NodeKind::Map(_)))?;
+        let fields = child(node, "fields").filter(|fields| matches!(fields.kind, NodeKind::Map(_)));
+        let Some(fields) = fields else { return self.values(node) };
         let matched = match (&object.match_field, child(node, "match").map(|value| &value.kind)) {
             (Some(_), Some(NodeKind::Map(entries))) => entries.first().map(|(key, value)| (key.name.as_str(), value)),
             (Some(_) | None, _) => None,
         };
         self.required(node, fields, object);
-        let settings = MappingSettings {
-            language: self.language(node),
-            nulls_objects: object.spec.nulls.0,
-            nulls_fields: object.spec.nulls.1,
-            nulls_override: nulls_of(node),
-        };
+        let settings = self.mapping_settings(node, object.spec.nulls);
         let targets: Vec<Target> = object.spec.fields.iter().map(target_of).collect();
-        let model = text_at(node, "model").and_then(|name| self.models.by_name.get(name));
-        if let Some(columns) = model.and_then(super::Model::declared_columns) {
-            let found = Mapping::faults(fields, matched, &targets, &settings, &columns);
-            if !found.is_empty() {
-                self.faults.extend(mapping_faults(self.file, found));
-                return None;
+        let found = self.with_columns(node, |columns| match columns {
+            Some(columns) => Mapping::faults(fields, matched, &targets, &settings, columns),
+            None => Mapping::compile(fields, matched, &targets, &settings).err().unwrap_or_default(),
+        });
+        self.mapping_faults(found);
+        Mapping::compile(fields, matched, &targets, &settings).ok()
+    }
+
+    /// Checks the mapping values of a sync of which it is not clear what it writes to: templates, directives, columns.
+    fn values(&mut self, node: &Node) -> Option<Mapping> {
+        let settings = self.mapping_settings(node, (Nulls::Send, Nulls::Send));
+        for key in ["match", "fields"] {
+            if let Some(values) = child(node, key).filter(|values| matches!(values.kind, NodeKind::Map(_))) {
+                let check = |columns: Option<&[Column]>| Mapping::faults_of_values(values, &settings, columns);
+                let found = self.with_columns(node, check);
+                self.mapping_faults(found);
             }
         }
-        let mapping = Mapping::compile(fields, matched, &targets, &settings)
-            .map_err(|found| self.faults.extend(mapping_faults(self.file, found)))
-            .ok()?;
-        if let Some(names) = model.and_then(|model| model.columns.as_ref()) {
-            // What is wrong whatever the types are is wrong with the names.
-            let [any, json] = [ColumnType::Any, ColumnType::Json].map(|kind| {
-                let column = |(name, _): &(String, _)| Column { name: name.clone(), kind, source_type: String::new() };
-                mapping.check(&names.iter().map(column).collect::<Vec<_>>())
-            });
-            let named: Vec<MappingFault> = any.into_iter().filter(|fault| json.contains(fault)).collect();
-            self.faults.extend(mapping_faults(self.file, named));
+        None
+    }
+
+    fn mapping_faults(&mut self, mut found: Vec<MappingFault>) {
+        found.retain(|fault| !self.told.contains(&fault.at));
+        self.faults.extend(mapping_faults(self.file, found));
+    }
+
+    fn mapping_settings(&self, node: &Node, (nulls_objects, nulls_fields): (Nulls, Nulls)) -> MappingSettings {
+        MappingSettings { language: self.language(node), nulls_objects, nulls_fields, nulls_override: nulls_of(node) }
+    }
+
+    /// Returns what a check finds with the columns of the sync's model, as far as they are known.
+    fn with_columns(&self, node: &Node, check: impl Fn(Option<&[Column]>) -> Vec<MappingFault>) -> Vec<MappingFault> {
+        let name = text_at(node, "model").unwrap_or_default();
+        let model = self.models.by_name.get(name);
+        if let Some(columns) = model.and_then(super::Model::declared_columns) {
+            return check(Some(&columns));
         }
-        Some(mapping)
+        if let Some(columns) = self.columns.get(name) {
+            return check(Some(columns));
+        }
+        let Some(names) = model.and_then(|model| model.columns.as_ref()) else { return check(None) };
+        // What is wrong whatever the types are is wrong with the names.
+        let [any, json] = [ColumnType::Any, ColumnType::Json].map(|kind| {
+            let column = |(name, _): &(String, _)| Column { name: name.clone(), kind, source_type: String::new() };
+            check(Some(&names.iter().map(column).collect::<Vec<_>>()))
+        });
+        any.into_iter().filter(|fault| json.contains(fault)).collect()
     }
 
     /// The language of the sync's templates: its own, or else the project's.

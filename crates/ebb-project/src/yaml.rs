@@ -38,34 +38,42 @@ impl Spot {
 ///
 /// The faults that do not stop the parser (repeated keys, unknown tags) are all returned.
 pub(crate) fn parse(text: &str) -> Result<Node, Vec<Spot>> {
+    match parse_on(text) {
+        (Some(node), faults) if faults.is_empty() => Ok(node),
+        (_, faults) => Err(faults),
+    }
+}
+
+/// As [`parse`], with the whole tree also where faults did not stop the parser, so that it can be checked further.
+pub(crate) fn parse_on(text: &str) -> (Option<Node>, Vec<Spot>) {
     let mut options = Options::default();
     options.flow_nesting_limit = MAX_DEPTH;
     options.block_nesting_limit = MAX_DEPTH;
     options.set_emit_comments(false);
     let mut tree = Tree::default();
+    let mut is_whole = true;
     for next in Parser::new_from_str_with_options(text, options) {
         match next {
             Ok((event, span)) => {
                 if let Err(spot) = tree.event(event, span) {
                     tree.faults.push(spot);
-                    break;
-                }
-                if tree.faults.len() >= MAX_FAULTS {
-                    break;
+                    is_whole = false;
+                } else if tree.faults.len() >= MAX_FAULTS {
+                    is_whole = false;
                 }
             }
             Err(error) => {
                 let at = error.marker().byte_offset().unwrap_or_else(|| byte_offset(text, error.marker().index()));
                 tree.faults.push(syntax_fault(at, &error.info()));
-                break;
+                is_whole = false;
             }
         }
+        if !is_whole {
+            break;
+        }
     }
-    if tree.faults.is_empty() {
-        Ok(tree.root.unwrap_or(Node { at: 0, kind: NodeKind::Null }))
-    } else {
-        Err(tree.faults)
-    }
+    let root = tree.root.unwrap_or(Node { at: 0, kind: NodeKind::Null });
+    (is_whole.then_some(root), tree.faults)
 }
 
 fn byte_offset(text: &str, characters: usize) -> usize {

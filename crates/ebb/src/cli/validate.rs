@@ -1,7 +1,10 @@
 //! `ebb validate`: is the project right?
 
+use std::sync::Arc;
+
 use clap::Args;
-use ebb_project::{Fault, Faults, Sync};
+use ebb_engine::SystemClock;
+use ebb_project::{Checked, Fault, Faults, KnownColumns};
 use ebb_row::Column;
 use ebb_state::{SqliteStore, Store as _};
 use serde::Serialize;
@@ -57,40 +60,38 @@ struct Findings {
 pub(super) async fn main(context: &Context, args: ValidateArgs) -> Result<Exit, Failure> {
     context.is_json()?;
     let root = find_root(context.globals.project.as_deref())?;
-    let workspace = match Workspace::load(root, context) {
-        Ok(workspace) => workspace,
-        Err(Failure::Faults(faults)) => {
-            return show(context, None, Findings { faults: faults.0, ..Findings::default() });
-        }
-        Err(failure) => return Err(failure),
+    let Checked { faults, project } = ebb_project::check(&root, &context.environment, &KnownColumns::new());
+    let Some(project) = project else {
+        return show(context, None, Findings { faults: faults.0, ..Findings::default() });
     };
-    let findings = if args.online { online(&workspace).await? } else { offline(&workspace).await? };
+    // Faults or not, the columns that are known are checked with the rest, so that all comes at once.
+    let workspace = Workspace { root, project, clock: Arc::new(SystemClock) };
+    let mut findings = Findings::default();
+    let columns =
+        if args.online { online(&workspace, &mut findings).await? } else { offline(&workspace, &mut findings).await };
+    findings.faults.extend(ebb_project::check(&workspace.root, &context.environment, &columns).faults.0);
     show(context, Some(&workspace), findings)
 }
 
-async fn offline(workspace: &Workspace) -> Result<Findings, Failure> {
-    let mut findings = Findings::default();
+/// Returns the columns that earlier runs have seen.
+async fn offline(workspace: &Workspace, findings: &mut Findings) -> KnownColumns {
     // A state that cannot be read leaves columns unknown; it is no fault of the project.
     let store = workspace.existing_store().unwrap_or_else(|failure| {
         findings.failures.push(failure);
         None
     });
-    for sync in workspace.project.syncs() {
-        let model = workspace.model(&sync.model)?;
+    let mut columns = KnownColumns::new();
+    for model in workspace.project.models() {
         let known = match model.declared_columns() {
-            Some(columns) => Some(columns),
+            Some(declared) => Some(declared),
             None => remembered(store.as_deref(), model).await,
         };
         match known {
-            Some(columns) => check(&mut findings, sync, model, &columns),
-            None => findings.unchecked.push(Unchecked {
-                sync: sync.name.clone(),
-                model: model.name.clone(),
-                reason: "its columns are not known yet".to_owned(),
-            }),
+            Some(known) => drop(columns.insert(model.name.clone(), known)),
+            None => findings.leave_unchecked(workspace, &model.name, "its columns are not known yet"),
         }
     }
-    Ok(findings)
+    columns
 }
 
 async fn remembered(store: Option<&SqliteStore>, model: &ebb_project::Model) -> Option<Vec<Column>> {
@@ -101,34 +102,36 @@ async fn remembered(store: Option<&SqliteStore>, model: &ebb_project::Model) -> 
     })
 }
 
-async fn online(workspace: &Workspace) -> Result<Findings, Failure> {
-    let mut findings = Findings::default();
+/// Returns the columns that the sources describe, and remembers them.
+async fn online(workspace: &Workspace, findings: &mut Findings) -> Result<KnownColumns, Failure> {
     let store = workspace.store()?;
+    let mut columns = KnownColumns::new();
     for model in workspace.project.models() {
-        let syncs: Vec<&Sync> = workspace.project.syncs().filter(|sync| sync.model == model.name).collect();
         match workspace.describe(model).await {
-            Ok(columns) => {
-                store.remember_columns(query_digest(model), &columns).await?;
-                findings.faults.extend(model.check_columns(&columns));
-                findings.faults.extend(syncs.iter().flat_map(|sync| sync.check_columns(&columns)));
+            Ok(described) => {
+                store.remember_columns(query_digest(model), &described).await?;
+                columns.insert(model.name.clone(), described);
             }
             Err(Failure::Faults(found)) => findings.faults.extend(found.0),
             Err(failure) => {
-                findings.unchecked.extend(syncs.iter().map(|sync| Unchecked {
-                    sync: sync.name.clone(),
-                    model: model.name.clone(),
-                    reason: "its source could not be asked".to_owned(),
-                }));
+                findings.leave_unchecked(workspace, &model.name, "its source could not be asked");
                 findings.failures.push(failure);
             }
         }
     }
-    Ok(findings)
+    Ok(columns)
 }
 
-fn check(findings: &mut Findings, sync: &Sync, model: &ebb_project::Model, columns: &[Column]) {
-    findings.faults.extend(model.check_columns(columns));
-    findings.faults.extend(sync.check_columns(columns));
+impl Findings {
+    /// Notes that the syncs of a model are not checked against its columns.
+    fn leave_unchecked(&mut self, workspace: &Workspace, model: &str, reason: &str) {
+        let syncs = workspace.project.syncs().filter(|sync| sync.model == model);
+        self.unchecked.extend(syncs.map(|sync| Unchecked {
+            sync: sync.name.clone(),
+            model: model.to_owned(),
+            reason: reason.to_owned(),
+        }));
+    }
 }
 
 fn show(context: &Context, workspace: Option<&Workspace>, findings: Findings) -> Result<Exit, Failure> {
