@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use ebb_row::{FieldType, Nulls, Value};
-use ebb_template::{Language, Names, Template};
+use ebb_template::{Form, Language, Names, Template};
 
 use crate::coerce::coerce;
 use crate::convert::ValueType;
@@ -242,19 +242,19 @@ impl Compiler<'_> {
 
     pub(crate) fn template(&mut self, text: &str, at: usize, place: &Place<'_>, options: &Options) -> Option<Origin> {
         let language = options.language.unwrap_or(self.settings.language);
-        let rule = self.parse(text, at, &place.path, language)?;
-        match rule.template.lone_column() {
-            Some(column) if !options.as_text => {
+        let rule = self.parse(text, at, &place.path, (language, options.form))?;
+        Some(match rule.template.lone_column() {
+            Some(column) => {
                 let template = Some(Arc::clone(&rule.source));
-                Some(Origin::Column(ColumnReference { template, ..ColumnReference::new(column) }))
+                Origin::Column(ColumnReference { template, ..ColumnReference::new(column) })
             }
-            Some(_) | None => Some(Origin::Template(TemplateRule { as_text: options.as_text, ..rule })),
-        }
+            None => Origin::Template(rule),
+        })
     }
 
-    fn parse(&mut self, text: &str, at: usize, path: &str, language: Language) -> Option<TemplateRule> {
+    fn parse(&mut self, text: &str, at: usize, path: &str, (language, form): (Language, Form)) -> Option<TemplateRule> {
         let source: Arc<str> = text.into();
-        let template = match Template::parse(text, language) {
+        let template = match Template::parse_as(text, language, form) {
             Ok(template) => template,
             Err(error) => {
                 self.faults.push(MappingFault::of_template(error, &source, at, path));
@@ -263,7 +263,7 @@ impl Compiler<'_> {
         };
         let found = template.check(&Names { columns: None, roots: Some(&ROOTS) });
         self.faults.extend(found.into_iter().map(|error| MappingFault::of_template(error, &source, at, path)));
-        Some(TemplateRule { template: Arc::new(template), source, language, as_text: false })
+        Some(TemplateRule { template: Arc::new(template), source, language })
     }
 
     fn list(&mut self, items: &[Node], at: usize, place: &Place<'_>) -> Option<Rule> {
@@ -315,7 +315,7 @@ impl Compiler<'_> {
         let rule = self.value(node, &inner);
         let mut key_rule = KeyRule::Name(key.name.as_str().into());
         if is_template(&key.name) {
-            if let Some(template) = self.parse(&key.name, key.at, &inner.path, self.settings.language) {
+            if let Some(template) = self.parse(&key.name, key.at, &inner.path, (self.settings.language, Form::Value)) {
                 let depends_on_run = rule.as_ref().is_some_and(Rule::depends_on_run);
                 let is_volatile = template.template.reads().run_dependent || depends_on_run;
                 key_rule = KeyRule::Template { template, at: key.at, is_volatile };
@@ -406,7 +406,7 @@ impl Compiler<'_> {
                 (rule.origin, rule.convert) = (Origin::Literal(value), None);
             }
             Origin::Template(template) if rule.convert.is_none() => {
-                let is_text = template.as_text || !template.template.is_expression();
+                let is_text = template.template.form() != Form::Json && !template.template.is_expression();
                 if is_text && place.accepts == Accepts::Field(FieldType::Object) {
                     self.not_an_object(at, place, "text, which this template gives");
                 }

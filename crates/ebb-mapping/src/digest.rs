@@ -1,6 +1,7 @@
 //! The digest of what a mapping does.
 
 use ebb_row::{FieldType, Hash128, Nulls, Value, write_json};
+use ebb_template::Form;
 
 use crate::rule::{Accepts, ColumnChoice, ColumnsRule, KeyRule, ObjectRule, Origin, Rule, TemplateRule};
 
@@ -129,7 +130,11 @@ fn rule(rule: &Rule, out: &mut Vec<u8>) {
 }
 
 fn template(rule: &TemplateRule, out: &mut Vec<u8>) {
-    out.push(if rule.as_text { b'T' } else { b'E' });
+    out.push(match rule.template.form() {
+        Form::Value => b'E',
+        Form::Text => b'T',
+        Form::Json => b'J',
+    });
     text(rule.language.word(), out);
     text(&rule.source, out);
 }

@@ -1,7 +1,7 @@
 //! Maps with a key that starts with `$`: a literal, a column, a template, a look-up, and their options.
 
 use ebb_row::{Nulls, Value};
-use ebb_template::Language;
+use ebb_template::{Form, Language};
 
 use crate::compile::{Compiler, LookupPlace, Place, is_template};
 use crate::convert::ValueType;
@@ -48,7 +48,7 @@ pub(crate) struct Options {
     pub(crate) nulls: Option<Nulls>,
     pub(crate) convert: Option<ValueType>,
     pub(crate) language: Option<Language>,
-    pub(crate) as_text: bool,
+    pub(crate) form: Form,
 }
 
 impl Compiler<'_> {
@@ -68,7 +68,7 @@ impl Compiler<'_> {
         // Behind a wrong option, what the value itself has of faults is told all the same.
         let place = if is_sound { place } else { &free };
         if !is_sound {
-            options = Options { language: options.language, ..Options::default() };
+            options = Options { language: options.language, form: options.form, ..Options::default() };
         }
         let origin = match directive {
             Directive::Value => Origin::Literal(argument.literal()),
@@ -133,7 +133,9 @@ impl Compiler<'_> {
                 language?;
             }
             "as" => {
-                options.as_text = self.word(key, node, place, (&["text"], |word| (word == "text").then_some(true)))?;
+                let words = [Form::Text, Form::Json].map(Form::word);
+                let read = |word: &str| Form::from_word(word).filter(|form| words.contains(&form.word()));
+                options.form = self.word(key, node, place, (&words, read))?;
             }
             // `externalId` is read with its look-up.
             _ => {}

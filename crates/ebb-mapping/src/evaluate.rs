@@ -302,11 +302,7 @@ impl Evaluation<'_> {
                 Cow::Borrowed(cell.ok_or_else(missing)?)
             }
             Origin::Template(template) => {
-                let rendered = if template.as_text {
-                    template.template.render_text(&self.variables).map(Value::from)
-                } else {
-                    template.template.render(&self.variables)
-                };
+                let rendered = template.template.render(&self.variables);
                 Cow::Owned(rendered.map_err(|error| RowFault::of_template(&rule.path, error))?)
             }
             Origin::Lookup { object, external_id } => {

@@ -91,8 +91,6 @@ pub(crate) struct TemplateRule {
     pub(crate) template: Arc<Template>,
     pub(crate) source: Arc<str>,
     pub(crate) language: Language,
-    /// The result is text even if the template is one expression.
-    pub(crate) as_text: bool,
 }
 
 /// The fields of an object.

@@ -168,7 +168,10 @@ fn directive() -> Value {
                 "description": "What the value is read as."
             },
             "language": { "enum": ["liquid", "jinja"], "description": "The template's language." },
-            "as": { "enum": ["text"], "description": "The result is text even where the template is one expression." }
+            "as": {
+                "enum": ["text", "json"],
+                "description": "What the result is: always text, or the JSON value that the text is."
+            }
         },
         "additionalProperties": false
     })
