@@ -165,3 +165,69 @@ fn every_fault_of_every_template_is_told_at_once_where_it_stands() {
         }
     }
 }
+
+#[test]
+fn a_batch_answers_every_line_with_a_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let input = "{\"template\":\"{{ a }}\",\"data\":{\"a\":1}}\n\n  \nnonsense\n[]\n{\"template\":\"{{ rows.size }}{% for r in \
+                 records %}{{ r }}{% endfor %}\",\"data\":{\"rows\":[1,2],\"records\":[3,4]}}";
+    let answers = answers(folder.path(), &[], input);
+    let ok: Vec<bool> = answers.iter().map(|answer| answer["ok"].as_bool().expect("said")).collect();
+    assert_eq!(ok, [true, false, false, false, false, true], "{answers:?}");
+    assert!(answers[1]["error"].as_str().is_some_and(|error| error.contains("empty")), "{answers:?}");
+    assert_eq!(answers[5]["text"], "234");
+}
+
+#[test]
+fn a_template_that_writes_json_is_rendered_to_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let template = "{ \"plan\": \"{{ row.plan }}\", \"n\": {{ row.n }}, \"tags\": {{ row.tags }}, }";
+    fs::write(folder.path().join("t"), template).expect("written");
+    let data = r#"{"plan":"the \"pro\"","n":12.50,"tags":["a"]}"#;
+    fs::write(folder.path().join("v.json"), data).expect("written");
+    let render = ["template", "render", "t", "--vars", "v.json", "--as", "json"];
+    let (code, stdout, stderr) = run(folder.path(), &render);
+    assert_eq!(
+        (code, stdout.as_str()),
+        (0, "{\"plan\":\"the \\\"pro\\\"\",\"n\":12.50,\"tags\":[\"a\"]}\n"),
+        "{stderr}"
+    );
+    let line = format!("{{\"template\":{},\"data\":{data}}}\n", Value::from(template));
+    let answers = answers(folder.path(), &["--as", "json"], &line);
+    assert_eq!(answers[0]["value"]["plan"], "the \"pro\"");
+    fs::write(folder.path().join("v.json"), r#"{"plan":"x","n":"not json","tags":[]}"#).expect("written");
+    let (code, stdout, stderr) = run(folder.path(), &render);
+    assert_eq!((code, stdout.as_str()), (1, ""), "{stderr}");
+    assert!(stderr.contains("line 1") && !stderr.contains("not json"), "it says where, and no value: {stderr}");
+}
+
+#[test]
+fn what_cannot_be_rendered_says_why_and_exits_with_its_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).expect("written");
+    file("good", b"{{ row.n | divided_by: 0 }}");
+    file("n.json", br#"{"n":4711}"#);
+    file("list.json", b"[4711]");
+    file("wrong.json", b"{\"n\": 4711,,}");
+    file("latin", b"caf\xe9 {{ x }}");
+    file("huge", &vec![b'x'; (1 << 20) + 1]);
+    file("long", &vec![b'x'; (64 << 10) + 1]);
+    file("syntax", b"a\n {{ x | upcas }}");
+    for (arguments, expected, said) in [
+        (&["good", "--vars", "n.json"][..], 1, "division by zero (line 1, column 1)"),
+        (&["good", "--vars", "list.json"], 2, "list.json: variables are a JSON object, not a list"),
+        (&["good", "--vars", "wrong.json"], 2, "wrong.json: "),
+        (&["good", "--vars", "none.json"], 2, "none.json: "),
+        (&["none"], 2, "none: "),
+        (&["latin"], 2, "latin: it is not UTF-8 at byte 3"),
+        (&["huge"], 2, "huge: it is longer than 1024 KiB"),
+        (&["long"], 2, "longer than 64 KiB"),
+        (&["syntax"], 2, "unknown filter `upcas` (line 2, column 2)"),
+        (&["good", "--as", "yaml"], 2, "`text` or `json`"),
+        (&["good", "--batch"], 2, "--batch"),
+    ] {
+        let (code, stdout, stderr) = run(folder.path(), &[&["template", "render"], arguments].concat());
+        assert_eq!((code, stdout.as_str()), (expected, ""), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(said) && !stderr.contains("4711"), "{arguments:?}: {stderr}");
+    }
+}
