@@ -231,3 +231,32 @@ fn what_cannot_be_rendered_says_why_and_exits_with_its_code() {
         assert!(stderr.contains(said) && !stderr.contains("4711"), "{arguments:?}: {stderr}");
     }
 }
+
+#[test]
+fn a_row_that_a_template_cannot_take_is_rejected_with_its_place_and_nothing_of_it_is_sent() {
+    let project = Project::new("[]");
+    project.sql("delete from accounts where id > 'a-03'");
+    project.sql("update accounts set seats = 0, name = 'canary' where id = 'a-02'");
+    let sync = "model: accounts\ndestination: vitally\nobject: account\nmatch: { externalId: id }\nfields:\n  name: \
+                name\n  traits:\n    share: |-\n      {%- assign all = 100 -%}\n      share {{ all | divided_by: \
+                row.seats }}\n    json: { $template: '{ \"plan\": \"{{ row.plan }}\" }', as: json }\n";
+    fs::write(project.root().join("syncs/accounts.yaml"), sync).expect("written");
+    let why = "divided_by: division by zero (line 2, column 7)";
+    let (code, stdout, stderr) = project.ebb(&["plan"]);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains(&format!("! a-02  rejected: field traits.share: {why}")), "{stdout}");
+    assert!(stdout.contains("traits.json.plan: \"pro\""), "{stdout}");
+    let sentence = format!("rejected: sync accounts, field traits.share, row id=a-02: {why}");
+    let (code, stdout, stderr) = project.ebb(&["run"]);
+    assert_eq!(code, 3, "{stderr}");
+    assert!(stdout.contains("2 accepted + 1 rejected") && stdout.contains(&sentence), "{stdout}");
+    let mut said = vec![stdout, stderr];
+    let (_, listed, _) = project.ebb(&["rejected", "accounts"]);
+    assert!(listed.contains(&format!("field traits.share: {why}")), "{listed}");
+    let (code, stdout, _) = project.ebb(&["run", "--key", "a-02"]);
+    assert!(code == 3 && stdout.contains(&sentence), "{stdout}");
+    said.extend([listed, stdout]);
+    assert!(said.iter().all(|text| !text.contains("canary")), "{said:?}");
+    let (_, calls, _) = project.ebb(&["logs", "accounts", "--output", "json"]);
+    assert!(calls.contains("a-01") && !calls.contains("a-02") && !calls.contains("canary"), "{calls}");
+}

@@ -98,6 +98,20 @@ fn line(rejection: &Rejection, most: u32) -> Line<'_> {
     }
 }
 
+/// Returns why a row was rejected as one sentence: `sync S, field F, row id=K: why`, without a field where it is not
+/// one field's fault.
+pub(super) fn sentence(sync: &str, primary_key: &[String], rejection: &Rejection) -> String {
+    let (names, key) = (primary_key.join(","), rejection.key.text());
+    // A mapping's reasons begin with their field; one that is named by a template may hold a colon itself.
+    let field = rejection.reason.split_once(": ").filter(|(field, _)| {
+        rejection.kind == RejectionKind::Mapping && field.starts_with("field ") && !field.contains("{{")
+    });
+    match field {
+        Some((field, why)) => format!("sync {sync}, {field}, row {names}={key}: {why}"),
+        None => format!("sync {sync}, row {names}={key}: {}", rejection.reason),
+    }
+}
+
 /// Whether a row is not tried again by itself.
 fn is_quarantined(rejection: &Rejection, most: u32) -> bool {
     match rejection.kind {

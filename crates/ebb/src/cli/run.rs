@@ -9,14 +9,20 @@ use ebb_engine::{Engine, EngineError, ReadySync, RunReport, RunRequest, RunStatu
 use ebb_row::RowKey;
 use ebb_state::{CallFilter, CallLog, PlanReader, SqliteStore, Store as _};
 
-use super::Context;
+use super::{Context, rejected};
 use crate::exit::{Exit, Failure};
 use crate::output::progress::Bar;
 use crate::output::run::{Ended, next_steps, write_json, write_table, write_text};
-use crate::output::{Out, call};
+use crate::output::{Out, call, escape};
 use crate::ready::{self, Purpose};
 use crate::retention::remove_old_logs;
 use crate::workspace::{Workspace, exit_of, git_commit};
+
+/// Rejected rows that a run names; `ebb rejected` lists all.
+const REJECTIONS_SHOWN: usize = 5;
+
+/// Rejected rows among which those of a run are looked for.
+const REJECTIONS_READ: u32 = 1_000;
 
 /// Which rows, and what may pass this once.
 #[derive(Clone, Debug, Default, Args)]
@@ -174,6 +180,7 @@ pub(super) async fn run_and_show(
             out.line("");
             write_table(&mut out, &ended);
         }
+        show_rejected(&mut out, workspace, store, &ended).await?;
         let steps = next_steps(&ended);
         if !steps.is_empty() {
             out.line("");
@@ -361,6 +368,33 @@ fn show_calls(out: &mut Out, workspace: &Workspace, ended: &[Ended], invocation:
             } else {
                 "  no call was made for this row"
             });
+        }
+    }
+    Ok(())
+}
+
+/// Says of the first rows that a run rejected why.
+async fn show_rejected(
+    out: &mut Out,
+    workspace: &Workspace,
+    store: &SqliteStore,
+    ended: &[Ended],
+) -> Result<(), Failure> {
+    for one in ended {
+        let Ended::Run(report) = one else { continue };
+        if report.counts.rejected == 0 {
+            continue;
+        }
+        let Some(state) = store.find_sync(&report.sync).await? else { continue };
+        let rejections = store.rejections(state.id, REJECTIONS_READ).await?;
+        let primary_key = &workspace.model(&workspace.sync(&report.sync)?.model)?.primary_key;
+        let of_run = rejections.iter().filter(|rejection| rejection.last_run == report.id);
+        for (index, rejection) in of_run.take(REJECTIONS_SHOWN).enumerate() {
+            if index == 0 {
+                out.line("");
+            }
+            let sentence = rejected::sentence(&report.sync, primary_key, rejection);
+            out.line(format_args!("{}: {}", out.paint.bad("rejected"), escape::terminal(&sentence)));
         }
     }
     Ok(())
