@@ -99,10 +99,10 @@ fn write_at(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), JsonEr
 
 /// Appends `text` as a JSON string, quotes included; control characters are escaped, the rest is UTF-8 as it is.
 pub fn write_json_string(text: &str, out: &mut Vec<u8>) {
+    out.reserve(text.len() + 2);
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut rest = bytes;
-    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\') {
+    let mut rest = text.as_bytes();
+    while let Some(at) = first_special(rest) {
         let (plain, tail) = rest.split_at(at);
         out.extend_from_slice(plain);
         let Some((special, tail)) = tail.split_first() else { break };
@@ -118,6 +118,24 @@ pub fn write_json_string(text: &str, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Returns where the first byte stands that a JSON string must escape.
+fn first_special(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    let is_special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    // Eight bytes at a time: a byte below `n` borrows into its highest bit when `n` is taken from it.
+    let below = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word & HIGHS;
+    let (words, _) = bytes.as_chunks::<8>();
+    let clean = words.iter().take_while(|word| {
+        let word = u64::from_le_bytes(**word);
+        let quote = word ^ (ONES * u64::from(b'"'));
+        let backslash = word ^ (ONES * u64::from(b'\\'));
+        below(word, 0x20) | below(quote, 1) | below(backslash, 1) == 0
+    });
+    let skipped = clean.count() * 8;
+    bytes.get(skipped..)?.iter().position(is_special).map(|at| skipped + at)
 }
 
 /// Reads one JSON value; integers of up to 128 bits and decimals keep all their digits.
@@ -541,6 +559,28 @@ mod tests {
         check(r#""a\"b\\c\/d\u00e9\ud83d\ude00\n""#, "\"a\\\"b\\\\c/d\u{e9}\u{1f600}\\n\"");
         check(r#""\ud800x""#, "\"\u{fffd}x\"");
         check(r#"{"a":[1,true,null,{}],"b":"\u0001"}"#, r#"{"a":[1,true,null,{}],"b":"\u0001"}"#);
+    }
+
+    #[test]
+    fn every_byte_that_needs_it_is_escaped_wherever_it_stands() {
+        for special in (0..0x20).map(char::from).chain(['"', '\\']) {
+            for before in 0..20 {
+                let text = format!(
+                    "{}{special}{}",
+                    "x\u{e9}".repeat(before).chars().take(before).collect::<String>(),
+                    "y".repeat(20)
+                );
+                let mut out = Vec::new();
+                write_json_string(&text, &mut out);
+                let written = String::from_utf8(out).expect("utf-8");
+                assert!(
+                    !written.get(1..written.len() - 1).expect("quotes").contains(special)
+                        || special == '\\'
+                        || special == '"'
+                );
+                assert_eq!(parse_json(&written, false), Ok(Value::from(text)), "{special:?} behind {before}");
+            }
+        }
     }
 
     #[test]

@@ -165,6 +165,8 @@ pub(crate) enum Expression {
 pub(crate) struct Path {
     pub(crate) root: PathRoot,
     pub(crate) steps: Vec<Step>,
+    /// The root is called `row` or `record`.
+    pub(crate) is_row: bool,
     /// Where the column was found last time; only a guess.
     pub(crate) column_guess: AtomicUsize,
 }

@@ -324,7 +324,9 @@ impl<'s> Cursor<'s> {
                     return Err(Fault::jinja(&format!("`.{key}(…)` is a call, which Liquid does not have")));
                 }
             } else {
-                return Ok(Expression::Path(Box::new(Path { root, steps, column_guess: AtomicUsize::new(0) })));
+                let is_row = matches!(&root, PathRoot::Name(name) if &**name == "row" || &**name == "record");
+                let column_guess = AtomicUsize::new(0);
+                return Ok(Expression::Path(Box::new(Path { root, steps, is_row, column_guess })));
             }
         }
     }

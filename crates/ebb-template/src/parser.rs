@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::ast::{Arm, Block, Branch, CycleGroup, Expression, Filtered, For, LoopOffset, Node, NodeKind, TableRow};
+use crate::ast::{
+    Arm, Block, Branch, CycleGroup, Expression, Filtered, For, LoopOffset, Node, NodeKind, Step, TableRow,
+};
 use crate::error::{Failure, Fault, did_you_mean};
 use crate::expression::Cursor;
 use crate::limits::NESTING;
@@ -14,6 +16,25 @@ pub(crate) struct Tree {
     pub(crate) nodes: Block,
     /// It is exactly one output with only whitespace around it.
     pub(crate) is_expression: bool,
+}
+
+impl Tree {
+    /// Returns the one output of an expression and where it begins.
+    pub(crate) fn expression(&self) -> Option<(usize, &Filtered)> {
+        fn output(node: &Node) -> Option<(usize, &Filtered)> {
+            if let NodeKind::Output(value) = &node.kind { Some((node.offset, value)) } else { None }
+        }
+        self.nodes.iter().filter(|_| self.is_expression).find_map(output)
+    }
+
+    /// Returns the column, where the template is exactly `{{ row.x }}` or `{{ row["x"] }}`.
+    pub(crate) fn lone_column(&self) -> Option<Arc<str>> {
+        let (_, Filtered { base: Expression::Path(path), filters, .. }) = self.expression()? else { return None };
+        match path.steps.as_slice() {
+            [Step::Key { key, .. }] if filters.is_empty() && path.is_row => Some(Arc::clone(key)),
+            _ => None,
+        }
+    }
 }
 
 /// The tags that a template may begin, for hints.

@@ -3,6 +3,7 @@
 use ebb_row::{JsonError, Value, parse_json, parse_written_json, write_json, write_json_string};
 
 use crate::error::{Failure, Fault};
+use crate::limits::PRODUCED_BYTES;
 use crate::print::{text_of, write_text};
 
 /// The output of a render.
@@ -57,6 +58,11 @@ pub(crate) struct Point {
 }
 
 impl Sink {
+    /// Collects text; `bytes` are expected.
+    pub(crate) fn text(bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), body: None }
+    }
+
     /// Collects text that must become JSON.
     pub(crate) fn json() -> Self {
         Self { text: String::new(), body: Some(Body::default()) }
@@ -83,12 +89,30 @@ impl Sink {
             body.marks.push(Mark { start: self.text.len(), offset, origin: Origin::Literal });
             body.pass(text);
         }
+        self.push(text);
+    }
+
+    /// Appends text; what is set aside for it doubles, but never beyond what a render may print.
+    fn push(&mut self, text: &str) {
+        let free = self.text.capacity() - self.text.len();
+        if text.len() > free && self.text.len() > PRODUCED_BYTES / 4 {
+            let rest = (PRODUCED_BYTES + 1024).saturating_sub(self.text.len());
+            self.text.reserve_exact(rest.max(text.len()));
+        }
         self.text.push_str(text);
     }
 
     /// Appends a value; `is_json` says that it is text which is JSON already.
     pub(crate) fn value(&mut self, value: &Value, offset: usize, is_json: bool) -> Result<(), Fault> {
-        let Some(body) = &mut self.body else { return write_text(value, &mut self.text) };
+        let Some(body) = &mut self.body else {
+            return match value {
+                Value::Text(text) => {
+                    self.push(text);
+                    Ok(())
+                }
+                other => write_text(other, &mut self.text),
+            };
+        };
         let start = self.text.len();
         let is_in_string = body.state != State::Outside;
         let origin = if is_json && is_in_string { Origin::JsonInString } else { Origin::Output };

@@ -1,9 +1,10 @@
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use chrono::{DateTime, Utc};
 use ebb_row::{Row, Value, write_json};
 
-use crate::ast::{Block, Expression, Filtered, Node, NodeKind, PathRoot, Step};
+use crate::ast::{Block, Node, NodeKind};
 use crate::error::{Failure, Fault, TemplateError};
 use crate::filters::Regexes;
 use crate::jinja::Jinja;
@@ -11,6 +12,7 @@ use crate::limits::SOURCE_BYTES;
 use crate::names::{self, Names, Reads};
 use crate::parser::{self, Tree};
 use crate::render::Renderer;
+use crate::render::lookup::{column, row_of};
 use crate::sink::{Sink, is_word};
 
 /// The language of a template.
@@ -108,22 +110,29 @@ struct Liquid {
     tree: Tree,
     regexes: Regexes,
     knows_now: bool,
+    /// It is exactly one cell: `{{ row.x }}`.
+    lone: Option<Lone>,
+}
+
+/// The column of a template that is one cell.
+#[derive(Debug)]
+struct Lone {
+    column: Arc<str>,
+    /// Where the column was found last time; only a guess.
+    guess: AtomicUsize,
 }
 
 impl Liquid {
-    fn renderer<'t>(&'t self, variables: &'t dyn Variables) -> Renderer<'t> {
-        Renderer::new(variables, &self.regexes, self.knows_now)
+    /// Returns the cell, where the template is one and nothing can be wrong with it.
+    fn cell<'v>(&self, variables: &'v dyn Variables) -> Option<&'v Value> {
+        let lone = self.lone.as_ref()?;
+        let Some(Root::Row(row)) = row_of(variables) else { return None };
+        column(row, &lone.column, &lone.guess)
+            .filter(|cell| !matches!(cell, Value::Float(number) if !number.is_finite()))
     }
 
-    /// Returns the one output of an expression and where it begins.
-    fn expression(&self) -> Option<(usize, &Filtered)> {
-        if !self.tree.is_expression {
-            return None;
-        }
-        self.tree
-            .nodes
-            .iter()
-            .find_map(|node| if let NodeKind::Output(value) = &node.kind { Some((node.offset, value)) } else { None })
+    fn renderer<'t>(&'t self, variables: &'t dyn Variables) -> Renderer<'t> {
+        Renderer::new(variables, &self.regexes, self.knows_now)
     }
 }
 
@@ -149,7 +158,8 @@ impl Template {
             Language::Liquid => {
                 let tree = parser::parse(source).map_err(|failure| failure.place(source))?;
                 let knows_now = names::knows_now(&tree.nodes);
-                Inner::Liquid(Liquid { source: source.to_owned(), tree, regexes: Regexes::default(), knows_now })
+                let lone = tree.lone_column().map(|column| Lone { column, guess: AtomicUsize::new(0) });
+                Inner::Liquid(Liquid { source: source.to_owned(), tree, regexes: Regexes::default(), knows_now, lone })
             }
             Language::Jinja => {
                 let jinja = Jinja::parse(source, form == Form::Json);
@@ -203,19 +213,7 @@ impl Template {
             return None;
         }
         match &*self.inner {
-            Inner::Liquid(liquid) => {
-                let (_, Filtered { base: Expression::Path(path), filters, .. }) = liquid.expression()? else {
-                    return None;
-                };
-                match (&path.root, path.steps.as_slice()) {
-                    (PathRoot::Name(root), [Step::Key { key: column, .. }])
-                        if filters.is_empty() && (&**root == "row" || &**root == "record") =>
-                    {
-                        Some(column)
-                    }
-                    _ => None,
-                }
-            }
+            Inner::Liquid(liquid) => liquid.lone.as_ref().map(|lone| &*lone.column),
             Inner::Jinja(jinja) => jinja.lone_column(),
         }
     }
@@ -225,13 +223,18 @@ impl Template {
     /// # Errors
     /// What is wrong with this row; the row is to be rejected. A NaN or infinite result is an error.
     pub fn render(&self, variables: &dyn Variables) -> Result<Value, TemplateError> {
+        if let (Inner::Liquid(liquid), Form::Value) = (&*self.inner, self.form)
+            && let Some(cell) = liquid.cell(variables)
+        {
+            return Ok(cell.clone());
+        }
         let (source, result) = match (&*self.inner, self.form) {
             (_, Form::Text) => return self.text(variables).map(Value::from),
             (Inner::Liquid(liquid), Form::Json) => {
                 (liquid.source.as_str(), liquid.renderer(variables).json(&liquid.tree.nodes))
             }
             (Inner::Liquid(liquid), Form::Value) => {
-                let Some((offset, value)) = liquid.expression() else {
+                let Some((offset, value)) = liquid.tree.expression() else {
                     return self.text(variables).map(Value::from);
                 };
                 (liquid.source.as_str(), liquid.renderer(variables).value(value).map_err(|fault| fault.at(offset)))

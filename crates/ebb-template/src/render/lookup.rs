@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::Ordering as Atomic;
+use std::sync::atomic::{AtomicUsize, Ordering as Atomic};
 
 use ebb_row::{Object, Row, Value};
 
-use crate::Root;
 use crate::ast::{Path, PathRoot, Step};
 use crate::error::Fault;
 use crate::filters::size_of;
 use crate::print::text_of;
 use crate::render::Renderer;
+use crate::{Root, Variables};
 
 /// What a path has reached.
 enum Place<'s> {
@@ -22,6 +22,31 @@ enum Place<'s> {
 }
 
 impl Renderer<'_> {
+    /// Follows a path that only names what is there: a column, a loop's variable or a variable, and fields of it.
+    ///
+    /// `None` says nothing: [`Renderer::path`] follows any path.
+    pub(super) fn plain<'s>(&'s self, path: &Path) -> Option<&'s Value> {
+        let PathRoot::Name(name) = &path.root else { return None };
+        let mut steps = path.steps.iter();
+        let named = |name: &Arc<str>| {
+            let round = self.loops.iter().rev().find(|round| round.name == *name).map(|round| &round.item);
+            round.or_else(|| self.locals.iter().find(|local| local.name == *name).map(|local| &local.value))
+        };
+        let mut value = match (self.row, named(name)) {
+            (_, Some(value)) => value,
+            (Some(row), None) if path.is_row => {
+                let Some(Step::Key { key, .. }) = steps.next() else { return None };
+                column(row, key, &path.column_guess)?
+            }
+            (_, None) => return None,
+        };
+        for step in steps {
+            let Step::Key { key, .. } = step else { return None };
+            value = value.as_object()?.get(&**key)?;
+        }
+        Some(value)
+    }
+
     /// Follows a path; a step that is not there gives nil, and so does all behind it.
     pub(super) fn path<'s>(&'s self, path: &'s Path) -> Result<Cow<'s, Value>, Fault> {
         let mut place = match &path.root {
@@ -74,15 +99,16 @@ impl Renderer<'_> {
             return Place::Value(Cow::Borrowed(&local.value));
         }
         let is_row = name == "row" || name == "record";
-        let root = if is_row { self.row() } else { self.variables.root(name) };
+        let row = || self.row.map(Root::Row).or_else(|| row_of(self.variables));
+        let root = if is_row { row() } else { self.variables.root(name) };
         match root {
             Some(Root::Value(value)) => return Place::Value(Cow::Borrowed(value)),
             Some(Root::Row(row)) => return Place::Row(row),
             None if is_row => return Place::Value(Cow::Owned(Value::Null)),
             None => {}
         }
-        let column = match self.row() {
-            Some(Root::Row(row)) => column(row, name, path),
+        let column = match row() {
+            Some(Root::Row(row)) => column(row, name, &path.column_guess),
             Some(Root::Value(value)) => value.as_object().and_then(|object| object.get(name)),
             None => None,
         };
@@ -91,10 +117,6 @@ impl Renderer<'_> {
         }
         let counter = self.counters.iter().find(|(known, _)| &**known == name);
         Place::Value(Cow::Owned(counter.map_or(Value::Null, |(_, counter)| Value::Int(*counter))))
-    }
-
-    fn row(&self) -> Option<Root<'_>> {
-        self.variables.root("row").or_else(|| self.variables.root("record"))
     }
 
     fn key<'s>(&'s self, place: Place<'s>, key: &str, is_command: bool, path: &Path) -> Place<'s> {
@@ -107,7 +129,7 @@ impl Renderer<'_> {
             Place::Value(Cow::Owned(value)) => {
                 Cow::Owned(field(&value, key).cloned().unwrap_or_else(|| answer(&value)))
             }
-            Place::Row(row) => match column(row, key, path) {
+            Place::Row(row) => match column(row, key, &path.column_guess) {
                 Some(found) => Cow::Borrowed(found),
                 None if is_command => Cow::Owned(command(&Value::Object(whole_row(row)), key)),
                 None => Cow::Owned(Value::Null),
@@ -118,6 +140,11 @@ impl Renderer<'_> {
             },
         })
     }
+}
+
+/// Returns what `row` stands for.
+pub(crate) fn row_of(variables: &dyn Variables) -> Option<Root<'_>> {
+    variables.root("row").or_else(|| variables.root("record"))
 }
 
 /// Returns an item by position; negative ones count from the end.
@@ -139,13 +166,13 @@ fn index_of(place: Place<'_>, index: i128) -> Place<'_> {
 }
 
 /// Returns a cell; the position found last time is tried first.
-fn column<'r>(row: &'r Row, name: &str, path: &Path) -> Option<&'r Value> {
-    let guess = path.column_guess.load(Atomic::Relaxed);
+pub(crate) fn column<'r>(row: &'r Row, name: &str, guessed: &AtomicUsize) -> Option<&'r Value> {
+    let guess = guessed.load(Atomic::Relaxed);
     if row.names().get(guess).is_some_and(|candidate| &**candidate == name) {
         return row.at(guess);
     }
     let found = row.names().iter().position(|candidate| &**candidate == name)?;
-    path.column_guess.store(found, Atomic::Relaxed);
+    guessed.store(found, Atomic::Relaxed);
     row.at(found)
 }
 

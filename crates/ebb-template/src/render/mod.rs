@@ -1,18 +1,17 @@
 //! The one evaluator of Liquid.
 
-mod lookup;
+pub(crate) mod lookup;
 mod loops;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use bigdecimal::{RoundingMode, ToPrimitive};
-use ebb_row::Value;
+use ebb_row::{Row, Value};
 
-use crate::Variables;
 use crate::ast::{
-    Block, Condition, CycleGroup, Expression, FilterCall, Filtered, Join, Lambda, LambdaBody, Node, NodeKind, Operator,
-    PathRoot, Test,
+    Arm, Block, Branch, Condition, CycleGroup, Expression, FilterCall, Filtered, Join, Lambda, LambdaBody, Node,
+    NodeKind, Operator, PathRoot, Test,
 };
 use crate::compare::{contains, equals, is_blank, is_empty, is_true, order};
 use crate::error::{Failure, Fault};
@@ -20,12 +19,16 @@ use crate::filters::{Arguments, Call, Regexes, weight};
 use crate::limits::{Budget, RANGE_ITEMS};
 use crate::number::Number;
 use crate::print::text_of;
+use crate::render::lookup::row_of;
 use crate::render::loops::{Round, RoundKind};
 use crate::sink::Sink;
+use crate::{Root, Variables};
 
 /// One render of one template.
 pub(crate) struct Renderer<'t> {
     variables: &'t dyn Variables,
+    /// The row, where `row` stands for one.
+    row: Option<&'t Row>,
     regexes: &'t Regexes,
     knows_now: bool,
     budget: Budget,
@@ -59,8 +62,10 @@ enum Flow {
 
 impl<'t> Renderer<'t> {
     pub(crate) fn new(variables: &'t dyn Variables, regexes: &'t Regexes, knows_now: bool) -> Self {
+        let row = if let Some(Root::Row(row)) = row_of(variables) { Some(row) } else { None };
         Self {
             variables,
+            row,
             regexes,
             knows_now,
             budget: Budget::default(),
@@ -76,7 +81,7 @@ impl<'t> Renderer<'t> {
 
     /// Renders nodes as text.
     pub(crate) fn text(mut self, nodes: &Block) -> Result<String, Failure> {
-        let mut out = Sink::default();
+        let mut out = Sink::text(128);
         self.block(nodes, &mut out)?;
         Ok(out.into_text())
     }
@@ -110,63 +115,90 @@ impl<'t> Renderer<'t> {
     }
 
     fn node(&mut self, node: &Node, out: &mut Sink) -> Result<Flow, Failure> {
-        let at = |fault: Fault| fault.at(node.offset);
-        self.budget.step(1).map_err(at)?;
+        self.budget.step(1).map_err(|fault| fault.at(node.offset))?;
         match &node.kind {
-            NodeKind::Text(text) => self.literal(out, text, node.offset).map_err(at)?,
-            NodeKind::Output(value) => self.output(value, node.offset, out).map_err(at)?,
-            NodeKind::If { branches, otherwise } => {
-                for branch in branches {
-                    let holds = self.condition(&branch.condition).map_err(|fault| fault.at(branch.offset))?;
-                    if holds != branch.negated {
-                        return self.block(&branch.block, out);
-                    }
+            NodeKind::If { branches, otherwise } => self.conditional(branches, otherwise, out),
+            NodeKind::Case { subject, arms } => self.case(subject, arms, out),
+            NodeKind::For(head) => self.for_loop(node.offset, head, out),
+            NodeKind::TableRow(head) => self.table_row(node.offset, head, out).map(|()| Flow::Normal),
+            NodeKind::IfChanged(block) => self.if_changed(node.offset, block, out),
+            NodeKind::Capture { name, block } => self.capture(name, block),
+            NodeKind::Break => Ok(Flow::Break),
+            NodeKind::Continue => Ok(Flow::Continue),
+            NodeKind::Text(_)
+            | NodeKind::Output(_)
+            | NodeKind::Assign { .. }
+            | NodeKind::Increment(_)
+            | NodeKind::Decrement(_)
+            | NodeKind::Cycle { .. } => {
+                self.leaf(&node.kind, node.offset, out).map_err(|fault| fault.at(node.offset))?;
+                Ok(Flow::Normal)
+            }
+        }
+    }
+
+    fn conditional(&mut self, branches: &[Branch], otherwise: &Block, out: &mut Sink) -> Result<Flow, Failure> {
+        for branch in branches {
+            let holds = self.condition(&branch.condition).map_err(|fault| fault.at(branch.offset))?;
+            if holds != branch.negated {
+                return self.block(&branch.block, out);
+            }
+        }
+        self.block(otherwise, out)
+    }
+
+    fn case(&mut self, subject: &Expression, arms: &[Arm], out: &mut Sink) -> Result<Flow, Failure> {
+        let mut has_matched = false;
+        for arm in arms {
+            let rounds = match &arm.values {
+                Some(values) => self.matches(subject, values).map_err(|fault| fault.at(arm.offset))?,
+                None => usize::from(!has_matched),
+            };
+            for _ in 0..rounds {
+                has_matched = true;
+                let flow = self.block(&arm.block, out)?;
+                if flow != Flow::Normal {
+                    return Ok(flow);
                 }
-                return self.block(otherwise, out);
             }
-            NodeKind::Case { subject, arms } => {
-                let mut has_matched = false;
-                for arm in arms {
-                    let rounds = match &arm.values {
-                        Some(values) => self.matches(subject, values).map_err(|fault| fault.at(arm.offset))?,
-                        None => usize::from(!has_matched),
-                    };
-                    for _ in 0..rounds {
-                        has_matched = true;
-                        let flow = self.block(&arm.block, out)?;
-                        if flow != Flow::Normal {
-                            return Ok(flow);
-                        }
-                    }
-                }
-            }
-            NodeKind::For(head) => return self.for_loop(node.offset, head, out),
-            NodeKind::TableRow(head) => self.table_row(node.offset, head, out)?,
-            NodeKind::IfChanged(block) => return self.if_changed(node.offset, block, out),
-            NodeKind::Assign { name, value } => self.assign(name, value).map_err(at)?,
-            NodeKind::Capture { name, block } => {
-                let mut captured = Sink::default();
-                let flow = self.block(block, &mut captured)?;
-                self.set(name, Value::from(captured.into_text()), None);
-                return Ok(flow);
-            }
+        }
+        Ok(Flow::Normal)
+    }
+
+    fn capture(&mut self, name: &Arc<str>, block: &Block) -> Result<Flow, Failure> {
+        let mut captured = Sink::default();
+        let flow = self.block(block, &mut captured)?;
+        self.set(name, Value::from(captured.into_text()), None);
+        Ok(flow)
+    }
+
+    /// Renders a tag or output that has no block.
+    fn leaf(&mut self, kind: &NodeKind, offset: usize, out: &mut Sink) -> Result<(), Fault> {
+        match kind {
+            NodeKind::Text(text) => self.literal(out, text, offset),
+            NodeKind::Output(value) => self.output(value, offset, out),
+            NodeKind::Assign { name, value } => self.assign(name, value),
             NodeKind::Increment(name) => {
                 let shown = self.count(name, 1);
-                self.print(out, &shown, node.offset, false).map_err(at)?;
+                self.print(out, &shown, offset, false)
             }
             NodeKind::Decrement(name) => {
                 let shown = self.count(name, -1);
-                self.print(out, &shown, node.offset, false).map_err(at)?;
+                self.print(out, &shown, offset, false)
             }
-            NodeKind::Cycle { group, values } => {
-                if let Some(value) = self.cycle(group, values).map_err(at)? {
-                    self.print(out, &*self.expression(value).map_err(at)?, node.offset, false).map_err(at)?;
-                }
-            }
-            NodeKind::Break => return Ok(Flow::Break),
-            NodeKind::Continue => return Ok(Flow::Continue),
+            NodeKind::Cycle { group, values } => match self.cycle(group, values)? {
+                Some(value) => self.print(out, &*self.expression(value)?, offset, false),
+                None => Ok(()),
+            },
+            NodeKind::If { .. }
+            | NodeKind::Case { .. }
+            | NodeKind::For(_)
+            | NodeKind::TableRow(_)
+            | NodeKind::IfChanged(_)
+            | NodeKind::Capture { .. }
+            | NodeKind::Break
+            | NodeKind::Continue => Ok(()),
         }
-        Ok(Flow::Normal)
     }
 
     /// Prints text of the template and counts it.
@@ -184,6 +216,12 @@ impl<'t> Renderer<'t> {
     }
 
     fn output(&self, value: &Filtered, offset: usize, out: &mut Sink) -> Result<(), Fault> {
+        if let (Expression::Path(path), true) = (&value.base, value.filters.is_empty())
+            && let Some(plain) = self.plain(path)
+            && !matches!(plain, Value::List(_))
+        {
+            return self.print(out, plain, offset, false);
+        }
         if !out.is_at_json_value()
             && let Some((first, last)) = self.unfiltered_range(value)?
         {
@@ -396,7 +434,10 @@ impl<'t> Renderer<'t> {
             Expression::Literal(value) => Ok(Cow::Borrowed(value)),
             Expression::Blank | Expression::Empty => Ok(Cow::Owned(Value::from(""))),
             Expression::Range(bounds) => self.range(bounds).map(Cow::Owned),
-            Expression::Path(path) => self.path(path),
+            Expression::Path(path) => match self.plain(path) {
+                Some(value) => Ok(Cow::Borrowed(value)),
+                None => self.path(path),
+            },
         }
     }
 
