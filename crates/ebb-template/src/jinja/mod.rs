@@ -10,17 +10,18 @@ use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Utc};
 use ebb_row::{Row, Value};
-use minijinja::value::{Object as JinjaObject, Rest, Value as JinjaValue};
+use minijinja::filters as jinja_filters;
+use minijinja::value::{Kwargs, Object as JinjaObject, Rest, Value as JinjaValue};
 use minijinja::{Environment, ErrorKind, Expression, State, UndefinedBehavior};
 
 use crate::error::{Failure, Fault, did_you_mean};
 use crate::filters::dates::is_now;
 use crate::filters::{Arguments, Call, Filter, Regexes, filter, filters};
-use crate::limits::{Budget, PRODUCED_BYTES, STEPS};
+use crate::limits::{Budget, PRODUCED_BYTES};
 use crate::names::{Names, Reads, unknown_name};
 use crate::{Root, Variables};
 
-use values::{Roots, RowCells, from_jinja, to_jinja};
+use values::{MAX_ITEMS, Roots, RowCells, from_jinja, measured, printable, to_jinja};
 
 /// minijinja's own filters; where a name is also ours, Jinja's meaning stands.
 const BUILTINS: [&str; 48] = [
@@ -80,18 +81,32 @@ const GLOBALS: [&str; 3] = ["range", "dict", "namespace"];
 /// The root under which filters find the render they belong to; no template can spell it.
 const RENDER: &str = "\u{0}render";
 
+/// minijinja's `format`, under a name that no template can spell.
+const FORMAT: &str = "\u{0}format";
+
 /// The fuel of a template that keeps values by [`scan::keeps_values`], and so may nest them ever deeper.
 ///
 /// minijinja prints and drops values by recursion, so what one render can nest must fit the stack.
 const KEEPING_FUEL: u64 = 5_000;
+/// The fuel of a template that makes larger values of those it is given, by [`scan::grows_values`].
+///
+/// One unit of fuel pays for 64 bytes, and what is held of it for a moment can be three times as much: this stays below 2 MiB.
+const GROWING_FUEL: u64 = 10_000;
+/// The fuel of any other template.
+const PLAIN_FUEL: u64 = 100_000;
 
-/// The environment with our filters and no template.
-static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+/// The environments with our filters and no template: for templates that do nothing but print, and for others.
+static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(|| environment(PLAIN_FUEL));
+static GROWING: LazyLock<Environment<'static>> = LazyLock::new(|| environment(GROWING_FUEL));
+
+fn environment(fuel: u64) -> Environment<'static> {
     let mut environment = Environment::new();
-    environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_fuel(u64::try_from(STEPS).ok());
+    // What is not there prints as nothing and is false; asking it for something is an error.
+    environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+    environment.set_fuel(Some(fuel));
     environment.set_recursion_limit(100);
     environment.remove_global("debug");
+    bound_printing(&mut environment);
     for filter in filters().iter().filter(|filter| !BUILTINS.contains(&filter.name) && filter.asks.is_none()) {
         environment.add_filter(filter.name, move |state: &State, input: JinjaValue, arguments: Rest<JinjaValue>| {
             apply(filter, state, &input, &arguments)
@@ -101,7 +116,52 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
         body::mark(&input, number).map(JinjaValue::from_safe_string).map_err(filter_failed)
     });
     environment
-});
+}
+
+/// Puts bounds before what minijinja pays for only once it is there: lists may hold each other 2^100 times.
+fn bound_printing(environment: &mut Environment<'static>) {
+    environment.set_formatter(|out, state, value| {
+        printable(value).map_err(filter_failed)?;
+        minijinja::escape_formatter(out, state, value)
+    });
+    environment.add_filter("tojson", |state: &State, value: &JinjaValue, indent: Option<JinjaValue>, named: Kwargs| {
+        pay(state, value)?;
+        jinja_filters::tojson(value, indent, named)
+    });
+    environment.add_filter("pprint", |state: &State, value: &JinjaValue| {
+        pay(state, value).map(|()| jinja_filters::pprint(value))
+    });
+    environment.add_filter("string", |state: &State, value: &JinjaValue| {
+        pay(state, value)?;
+        jinja_filters::string(state, value)
+    });
+    environment.add_filter("batch", |state: &State, value: JinjaValue, count: usize, fill: Option<JinjaValue>| {
+        // Each small list takes far more room than the place that it pays for.
+        let lists = value.len().unwrap_or(MAX_ITEMS) / count.max(1);
+        state.consume_fuel(u64::try_from(lists).unwrap_or(u64::MAX))?;
+        jinja_filters::batch(state, value, count, fill)
+    });
+    environment.add_filter(FORMAT, jinja_filters::format);
+    environment.add_filter("format", |state: &mut State, all: Rest<JinjaValue>| {
+        let text = all.first().and_then(JinjaValue::as_str).unwrap_or_default();
+        // A width is a number of the text, or a value where the text has `*`.
+        let wide = text.split(|next: char| !next.is_ascii_digit()).any(|digits| digits.len() > 4)
+            || text.contains('*') && all.iter().any(|value| value.as_i64().is_some_and(|width| width.abs() > 9_999));
+        if wide {
+            return Err(filter_failed(Fault::new("format: a width is more than 9999")));
+        }
+        for value in all.iter() {
+            pay(state, value)?;
+        }
+        state.apply_filter(FORMAT, &all)
+    });
+}
+
+/// Pays for the items of a value that is printed, before it is.
+fn pay(state: &State<'_, '_>, value: &JinjaValue) -> Result<(), minijinja::Error> {
+    let items = measured(value).map_err(filter_failed)?;
+    state.consume_fuel(u64::try_from(items / 2).unwrap_or(u64::MAX))
+}
 
 /// A parsed Jinja template.
 #[derive(Debug)]
@@ -139,7 +199,11 @@ struct FilterFault(Fault);
 impl Jinja {
     /// Parses a template, or one that writes a JSON value.
     pub(crate) fn parse(source: &str, is_body: bool) -> Result<Self, Failure> {
-        let mut environment = ENVIRONMENT.clone();
+        if let Some((message, offset)) = scan::too_deep(source) {
+            return Err(Fault::new(message).at(offset));
+        }
+        let base: &'static Environment<'static> = if scan::grows_values(source) { &GROWING } else { &PLAIN };
+        let mut environment = base.clone();
         if scan::keeps_values(source) {
             environment.set_fuel(Some(KEEPING_FUEL));
         }
@@ -154,7 +218,7 @@ impl Jinja {
             }
         }
         let expression =
-            scan::sole_output(source).and_then(|inner| ENVIRONMENT.compile_expression_owned(inner.to_owned()).ok());
+            scan::sole_output(source).and_then(|inner| base.compile_expression_owned(inner.to_owned()).ok());
         let template = environment.get_template("template").map_err(|error| failure(&error, source))?;
         let mut undeclared: Vec<String> = template.undeclared_variables(true).into_iter().collect();
         undeclared.retain(|name| !GLOBALS.contains(&name.as_str()));
@@ -220,9 +284,6 @@ impl Jinja {
         };
         let start = self.source.len() - self.source.trim_start().len();
         let result = expression.eval(self.context(variables)).map_err(|error| failure(&error, &self.source))?;
-        if result.is_undefined() {
-            return Err(Fault::new("the value is undefined").hint("use `default`").at(start));
-        }
         from_jinja(&result).map_err(|fault| fault.at(start))
     }
 
@@ -353,6 +414,10 @@ impl Write for Capped {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > PRODUCED_BYTES {
             return Err(io::Error::other("the output is too long"));
+        }
+        if self.0.capacity() > PRODUCED_BYTES / 4 {
+            // The rest at once: doubling would hold more than the bound allows.
+            self.0.reserve_exact(PRODUCED_BYTES - self.0.len());
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())

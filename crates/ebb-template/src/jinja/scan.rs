@@ -96,6 +96,90 @@ pub(super) fn keeps_values(source: &str) -> bool {
     code(source).iter().any(|(_, part)| part.split(|next: char| !next.is_alphanumeric() && next != '_').any(is_word))
 }
 
+/// Returns whether a template may make values that are larger than those it is given: by operators or filters.
+pub(super) fn grows_values(source: &str) -> bool {
+    code(source).iter().any(|(_, part)| part.contains(['|', '~', '*', '+']))
+}
+
+/// The deepest nesting of blocks, and of brackets.
+const NESTING: usize = 50;
+/// The most operators that one expression applies to each other, and the most branches of one `if`.
+const CHAIN: usize = 250;
+
+/// Returns what nests too deep for minijinja, which reads, compiles and drops by recursion, and where.
+pub(super) fn too_deep(source: &str) -> Option<(String, usize)> {
+    const OPENING: [&str; 10] = ["if", "for", "with", "set", "filter", "call", "macro", "autoescape", "block", "raw"];
+    let mut blocks: Vec<usize> = Vec::new();
+    for (at, part) in code(source) {
+        if let Some(fault) = deep_expression(part) {
+            return Some((fault, opening_before(source, at)));
+        }
+        if !source.get(..at).is_some_and(|before| before.ends_with("{%")) {
+            continue;
+        }
+        match first_word(part) {
+            "elif" => {
+                if let Some(branches) = blocks.last_mut() {
+                    *branches += 1;
+                }
+            }
+            "set" if part.contains('=') => {}
+            word if OPENING.contains(&word) => blocks.push(1),
+            word if word.starts_with("end") => drop(blocks.pop()),
+            _ => {}
+        }
+        if blocks.len() > NESTING {
+            return Some((format!("blocks nest deeper than {NESTING}"), opening_before(source, at)));
+        }
+        if blocks.iter().sum::<usize>() > CHAIN {
+            return Some((format!("blocks have more than {CHAIN} branches in each other"), opening_before(source, at)));
+        }
+    }
+    None
+}
+
+/// Returns what is too deep in one expression. A comma or colon ends a chain; whatever binds two values adds to it.
+fn deep_expression(part: &str) -> Option<String> {
+    const WORDS: [&str; 7] = ["and", "or", "not", "in", "is", "if", "else"];
+    let mut levels = vec![0_usize];
+    let mut quote = None;
+    let mut chars = part.char_indices();
+    let mut word = 0;
+    while let Some((at, next)) = chars.next() {
+        match (quote, next) {
+            (Some(_), '\\') => drop(chars.next()),
+            (Some(open), _) if open == next => quote = None,
+            (None, '\'' | '"') => quote = Some(next),
+            (None, '(' | '[' | '{') => levels.push(1),
+            (None, ')' | ']' | '}') if levels.len() > 1 => {
+                levels.pop();
+                // What stands in brackets is one more operand of what is around them.
+                levels.last_mut().into_iter().for_each(|count| *count += 1);
+            }
+            (None, ',' | ':') => levels.last_mut().into_iter().for_each(|count| *count = 1),
+            (None, '.' | '|' | '~' | '*' | '+' | '-' | '/' | '%' | '<' | '>' | '=' | '!') => {
+                levels.last_mut().into_iter().for_each(|count| *count += 1);
+            }
+            _ => {}
+        }
+        if !(next.is_alphanumeric() || next == '_') {
+            word = at + next.len_utf8();
+        } else if quote.is_none()
+            && chars.as_str().chars().next().is_none_or(|after| !after.is_alphanumeric() && after != '_')
+            && part.get(word..at + next.len_utf8()).is_some_and(|word| WORDS.contains(&word))
+        {
+            levels.last_mut().into_iter().for_each(|count| *count += 1);
+        }
+        if levels.len() > NESTING + 1 {
+            return Some(format!("brackets nest deeper than {NESTING}"));
+        }
+        if levels.iter().sum::<usize>() > CHAIN {
+            return Some(format!("an expression has more than {CHAIN} operators in each other"));
+        }
+    }
+    None
+}
+
 /// Returns the text of each string literal.
 pub(super) fn literals(source: &str) -> impl Iterator<Item = &str> {
     code(source).into_iter().flat_map(|(_, part)| {

@@ -13,7 +13,9 @@ use minijinja::value::{
 use crate::error::Fault;
 
 /// The most items of a list that comes out of Jinja, which may repeat lists at no cost.
-const MAX_ITEMS: usize = 65_536;
+pub(super) const MAX_ITEMS: usize = 16_384;
+/// The most bytes of text in a value that a filter prints, which may become six times as many.
+const PRINTED_BYTES: usize = 128 * 1024;
 /// The deepest nesting of a value that comes out of Jinja.
 const MAX_DEPTH: usize = 128;
 
@@ -164,6 +166,43 @@ fn converted(value: &JinjaValue, left: &mut usize, depth: usize) -> Result<Value
         }
         ValueKind::Invalid | _ => return Err(broken()),
     })
+}
+
+/// Refuses a value that would print as too much: lists and objects may hold each other many times over.
+pub(super) fn printable(value: &JinjaValue) -> Result<(), Fault> {
+    let (mut left, mut bytes) = (MAX_ITEMS, 0);
+    count(value, &mut left, &mut bytes, 0)
+}
+
+/// Refuses a value that a filter would print as too much, and returns how many items it has.
+pub(super) fn measured(value: &JinjaValue) -> Result<usize, Fault> {
+    let (mut left, mut bytes) = (MAX_ITEMS, 0);
+    count(value, &mut left, &mut bytes, 0)?;
+    if bytes > PRINTED_BYTES {
+        return Err(Fault::new("more than 128 KiB of text are printed by one filter").hint("use `json`"));
+    }
+    Ok(MAX_ITEMS - left)
+}
+
+fn count(value: &JinjaValue, left: &mut usize, bytes: &mut usize, depth: usize) -> Result<(), Fault> {
+    if depth > MAX_DEPTH {
+        return Err(Fault::new("a value nests too deep"));
+    }
+    if let Some(text) = value.as_str() {
+        *bytes = bytes.saturating_add(text.len());
+    }
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map) {
+        return Ok(());
+    }
+    let is_map = value.kind() == ValueKind::Map;
+    for item in value.try_iter().map_err(|_| Fault::new("a value has no form outside of Jinja"))? {
+        spend(left)?;
+        if is_map && let Ok(field) = value.get_item(&item) {
+            count(&field, left, bytes, depth + 1)?;
+        }
+        count(&item, left, bytes, depth + 1)?;
+    }
+    Ok(())
 }
 
 fn spend(left: &mut usize) -> Result<(), Fault> {
