@@ -16,7 +16,7 @@ const LOOKUP_OBJECT: &str =
     "an object of just `$lookup` and `externalId` in the data would be taken for a look-up; rename one of them";
 
 /// How deep a record may nest: it leaves room for what a destination wraps around it.
-const MAX_DEPTH: usize = 100;
+pub(crate) const MAX_DEPTH: usize = 100;
 
 /// Returns the value as its place takes it; the value is not null, `depth` is how many lists and objects are around
 /// it. An error is a message without the value.

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use ebb_row::{FieldType, Lookup, Nulls, Object, Record, Row, Value};
 use ebb_template::{Root, TemplateError, Variables};
 
-use crate::coerce::coerce;
+use crate::coerce::{MAX_DEPTH, coerce};
 use crate::rule::{Accepts, ColumnReference, ColumnsRule, FieldRule, KeyRule, ObjectRule, Origin, Rule, TemplateRule};
 
 /// What a record may know of its run: the root `context` of templates, and their clock.
@@ -207,6 +207,9 @@ impl Evaluation<'_> {
         let mut object = prototype.clone();
         let mut omitted = Vec::new();
         for (index, (field, slot)) in rule.fields.iter().zip(object.values_mut()).enumerate() {
+            if self.fill_plain(&field.rule, slot)? {
+                continue;
+            }
             match self.value(&field.rule)? {
                 Some(value) => *slot = value,
                 None => omitted.push(index),
@@ -222,6 +225,33 @@ impl Evaluation<'_> {
             });
         }
         Ok(object)
+    }
+
+    /// Fills a slot where that is all there is to do: a scalar of a column or template that goes as it is into an object.
+    ///
+    /// `false` leaves the slot as it was; [`Evaluation::value`] does everything.
+    fn fill_plain(&self, rule: &Rule, slot: &mut Value) -> Result<bool, RowFault> {
+        let is_plain = rule.accepts == Accepts::Json && rule.convert.is_none() && !rule.is_match;
+        if !is_plain || rule.depth > MAX_DEPTH {
+            return Ok(false);
+        }
+        match &rule.origin {
+            Origin::Column(column) => {
+                let cell = column.position.and_then(|position| self.variables.row.at(position));
+                let Some(cell) = cell.filter(|cell| is_plain_scalar(cell)) else { return Ok(false) };
+                *slot = cell.clone();
+            }
+            Origin::Template(template) => {
+                let rendered = template.template.render(&self.variables);
+                let value = rendered.map_err(|error| RowFault::of_template(&rule.path, error))?;
+                if !is_plain_scalar(&value) {
+                    return Ok(false);
+                }
+                *slot = value;
+            }
+            Origin::Literal(_) | Origin::Lookup { .. } | Origin::List(_) | Origin::Object(_) => return Ok(false),
+        }
+        Ok(true)
     }
 
     fn object_with_template_keys(&self, rule: &ObjectRule, path: &str) -> Result<Object, RowFault> {
@@ -318,6 +348,22 @@ impl Evaluation<'_> {
             }
             Origin::Object(object) => Cow::Owned(Value::Object(self.object(object, &rule.path)?)),
         })
+    }
+}
+
+/// Returns whether JSON surely holds the value, and it is no null.
+fn is_plain_scalar(value: &Value) -> bool {
+    match value {
+        Value::Text(_) | Value::Bool(_) | Value::Int(_) | Value::Decimal(_) => true,
+        Value::Float(number) => number.is_finite(),
+        Value::Null
+        | Value::Bytes(_)
+        | Value::Instant(_)
+        | Value::LocalTime(_)
+        | Value::Date(_)
+        | Value::List(_)
+        | Value::Object(_)
+        | Value::Lookup(_) => false,
     }
 }
 

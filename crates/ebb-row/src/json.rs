@@ -55,8 +55,13 @@ fn write_at(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), JsonEr
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
-        Value::Int(number) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
-        Value::Float(number) if number.is_finite() => out.extend_from_slice(float_text(*number).as_bytes()),
+        Value::Int(number) => match i64::try_from(*number) {
+            Ok(number) => out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
+            Err(_) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
+        },
+        Value::Float(number) if number.is_finite() => {
+            out.extend_from_slice(float_text(*number, &mut ryu::Buffer::new()).as_bytes())
+        }
         Value::Float(_) => return Err(JsonError::NotFinite),
         Value::Decimal(number) => out.extend_from_slice(number.to_plain_string().as_bytes()),
         Value::Text(text) => write_json_string(text, out),

@@ -134,7 +134,7 @@ impl Value {
             Self::Text(text) => Arc::clone(text),
             Self::Bool(flag) => if *flag { "true" } else { "false" }.into(),
             Self::Int(number) => itoa::Buffer::new().format(*number).into(),
-            Self::Float(number) if number.is_finite() => float_text(*number).into(),
+            Self::Float(number) if number.is_finite() => float_text(*number, &mut ryu::Buffer::new()).into(),
             Self::Decimal(number) => number.to_plain_string().into(),
             Self::Instant(instant) => instant_text(instant).into(),
             Self::LocalTime(time) => instant_text(&time.and_utc()).into(),
@@ -229,8 +229,7 @@ pub(crate) fn instant_text(instant: &DateTime<Utc>) -> String {
 }
 
 /// Returns the shortest text that reads back as the same finite float; whole numbers carry no fraction.
-pub(crate) fn float_text(number: f64) -> String {
-    let mut buffer = ryu::Buffer::new();
+pub(crate) fn float_text(number: f64, buffer: &mut ryu::Buffer) -> &str {
     let text = buffer.format_finite(number);
-    text.strip_suffix(".0").unwrap_or(text).to_owned()
+    text.strip_suffix(".0").unwrap_or(text)
 }
