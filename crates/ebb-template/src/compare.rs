@@ -75,9 +75,9 @@ fn same_time_text(left: &Value, right: &Value) -> Option<Ordering> {
     Some(left.canonical_text()?.cmp(&right.canonical_text()?))
 }
 
-/// Orders two values; `None` where Liquid calls every order false (nil, booleans, NaN).
+/// Orders two values; `None` where Liquid calls every order false (nil, booleans, lists, objects, NaN).
 pub(crate) fn order(left: &Value, right: &Value) -> Result<Option<Ordering>, Fault> {
-    let quiet = |value: &Value| matches!(value, Value::Null | Value::Bool(_));
+    let quiet = |value: &Value| matches!(value, Value::Null | Value::Bool(_) | Value::List(_) | Value::Object(_));
     if quiet(left) || quiet(right) {
         return Ok(None);
     }

@@ -78,10 +78,18 @@ impl Number {
         if is_decimal && let Ok(number) = BigDecimal::from_str(text) {
             return Self::Text(number);
         }
-        let leading = text.strip_suffix(rest).unwrap_or(text);
+        let mut leading = text.strip_suffix(rest).unwrap_or(text).to_owned();
+        // As in Ruby, `1_000` is a thousand.
+        let mut after = rest.strip_prefix('_').unwrap_or_default();
+        while after.starts_with(|next: char| next.is_ascii_digit()) {
+            let digits = after.find(|next: char| !next.is_ascii_digit()).unwrap_or(after.len());
+            let (group, behind) = after.split_at(digits);
+            leading.push_str(group);
+            after = behind.strip_prefix('_').unwrap_or_default();
+        }
         match leading.parse() {
             Ok(number) => Self::Int(number),
-            Err(_) => BigDecimal::from_str(leading).map_or(Self::Int(0), Self::Text),
+            Err(_) => BigDecimal::from_str(&leading).map_or(Self::Int(0), Self::Text),
         }
     }
 
@@ -123,6 +131,15 @@ impl Number {
             Self::Int(number) => Value::Int(number),
             Self::Float(number) => Value::Float(number),
             Self::Decimal(number) | Self::Text(number) => Value::from(number),
+        }
+    }
+
+    /// Returns the whole part, where 128 bits hold it.
+    pub(crate) fn truncated(&self) -> Option<i128> {
+        match self {
+            Self::Int(number) => Some(*number),
+            Self::Float(number) => number.trunc().to_i128(),
+            Self::Decimal(number) | Self::Text(number) => number.with_scale_round(0, RoundingMode::Down).to_i128(),
         }
     }
 
@@ -285,8 +302,13 @@ fn without_zeros(number: &BigDecimal, least: i64) -> BigDecimal {
 
 /// Rounds to `places` digits behind the point by `mode`; 0 places give an integer.
 pub(crate) fn round(number: &Number, places: i64, mode: RoundingMode) -> Result<Value, Fault> {
-    if let Number::Int(number) = number {
+    if let (Number::Int(number), 0..) = (number, places) {
         return Ok(Value::Int(*number));
+    }
+    if let (Number::Float(number), Ok(places @ 0..=15)) = (number, i32::try_from(places))
+        && let Some(rounded) = round_float(*number, places, mode)
+    {
+        return Ok(rounded);
     }
     let rounded = number.decimal()?.with_scale_round(places, mode);
     if places <= 0 {
@@ -297,6 +319,28 @@ pub(crate) fn round(number: &Number, places: i64, mode: RoundingMode) -> Result<
         Number::Text(_) => Value::from(without_zeros(&rounded, 1)),
         Number::Int(_) | Number::Decimal(_) => Value::from(rounded),
     })
+}
+
+/// Rounds a float where binary arithmetic surely gives what rounding its decimal digits gives: away from ties, and far
+/// below the size where a float has no digits left.
+fn round_float(number: f64, places: i32, mode: RoundingMode) -> Option<Value> {
+    const LARGEST: f64 = 1e12;
+    const MARGIN: f64 = 1e-3;
+    let power = 10_f64.powi(places);
+    let scaled = number * power;
+    let rest = (scaled - scaled.floor()).abs();
+    let is_clear = |edge: f64| (rest - edge).abs() > MARGIN;
+    if scaled.abs() > LARGEST || !is_clear(0.5) || !is_clear(0.0) || !is_clear(1.0) {
+        return None;
+    }
+    let whole = match mode {
+        RoundingMode::HalfUp => scaled.round(),
+        RoundingMode::Ceiling => scaled.ceil(),
+        RoundingMode::Floor => scaled.floor(),
+        RoundingMode::Down => scaled.trunc(),
+        RoundingMode::Up | RoundingMode::HalfDown | RoundingMode::HalfEven => return None,
+    };
+    if places == 0 { whole.to_i128().map(Value::Int) } else { Some(Value::Float(whole / power)) }
 }
 
 /// Returns the number without its sign.
@@ -310,7 +354,7 @@ pub(crate) fn absolute(number: Number) -> Value {
     }
 }
 
-/// Writes a float as Liquid does: always with a fraction, and with an exponent from 1e16 and below 1e-4.
+/// Writes a float as Liquid does: always with a fraction, and with an exponent from 1e15 and below 1e-4.
 pub(crate) fn write_float(number: f64, out: &mut String) {
     if !number.is_finite() {
         out.push_str(if number.is_nan() {
@@ -323,7 +367,7 @@ pub(crate) fn write_float(number: f64, out: &mut String) {
         return;
     }
     let magnitude = number.abs();
-    if magnitude == 0.0 || (1e-4..1e16).contains(&magnitude) {
+    if magnitude == 0.0 || (1e-4..1e15).contains(&magnitude) {
         let text = format!("{number:?}");
         out.push_str(&text);
         return;

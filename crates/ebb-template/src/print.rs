@@ -78,25 +78,42 @@ fn write_inspected(value: &Value, out: &mut String) -> Result<(), Fault> {
 
 fn write_quoted(text: &str, out: &mut String) {
     out.push('"');
-    for character in text.chars() {
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
         match character {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            '\u{1b}' => out.push_str("\\e"),
+            '\u{85}' => out.push(character),
+            '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' => {
+                write_display(format_args!("\\u{:04X}", u32::from(character)), out);
+            }
+            '#' if characters.peek().is_some_and(|next| ['{', '$', '@'].contains(next)) => out.push_str("\\#"),
             _ => out.push(character),
         }
     }
     out.push('"');
 }
 
-/// Returns a value's printed text; text itself is borrowed.
+/// Returns a value as filters on text see it; text itself is borrowed.
+///
+/// It is what the value prints as, but for a list: printed, its items follow one another; as a text it is `["a", 1]`.
 pub(crate) fn text_of(value: &Value) -> Result<Cow<'_, str>, Fault> {
     if let Value::Text(text) = value {
         return Ok(Cow::Borrowed(text));
     }
     let mut out = String::new();
-    write_text(value, &mut out)?;
+    if let Value::List(_) = value {
+        write_inspected(value, &mut out)?;
+    } else {
+        write_text(value, &mut out)?;
+    }
     Ok(Cow::Owned(out))
 }

@@ -20,6 +20,11 @@ pub(super) const FILTERS: &[Filter] = &[
         r#"{"a":{"x":[1,"b"]}}"#,
         r#""{\"x\":[1,\"b\"]}""#,
     ),
+    Filter::new("jsonify", "The same as `json`.", json).shows(
+        "{{ a | jsonify }}",
+        r#"{"a":[1,"b"]}"#,
+        r#""[1,\"b\"]""#,
+    ),
     Filter::new("raw", "Leaves a value as it is: the text is JSON already.", raw).shows(
         "{{ a | raw }}",
         r#"{"a":"[1]"}"#,

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Offset, SecondsFormat, TimeZone, Utc};
+use chrono::{
+    DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Offset, SecondsFormat, TimeZone, Utc,
+};
 use chrono_tz::{OffsetName, Tz};
 use ebb_row::Value;
 
@@ -11,6 +13,8 @@ use crate::filters::parse_date::{Moment, moment_of};
 use crate::filters::strftime::{Zoned, strftime};
 use crate::filters::{Arguments, Call, Filter, owned};
 use crate::print::text_of;
+
+const AT: &str = r#"{"at":"2024-07-01T10:00:00Z"}"#;
 
 pub(super) const FILTERS: &[Filter] = &[
     Filter::new(
@@ -21,6 +25,24 @@ pub(super) const FILTERS: &[Filter] = &[
     .takes("format[, zone]", 1, 1)
     .checked(check_zone)
     .shows("{{ at | date: '%Y-%m-%d %H:%M %Z', 'Europe/Berlin' }}", r#"{"at":"2024-07-01T10:00:00Z"}"#, r#""2024-07-01 12:00 CEST""#),
+    Filter::new("date_to_xmlschema", "Formats a date or time as `date: '%Y-%m-%dT%H:%M:%S%:z'` does.", date_to_xmlschema)
+        .shows("{{ at | date_to_xmlschema }}", AT, r#""2024-07-01T10:00:00+00:00""#),
+    Filter::new("date_to_rfc822", "Formats a date or time as `date: '%a, %d %b %Y %H:%M:%S %z'` does.", date_to_rfc822)
+        .shows("{{ at | date_to_rfc822 }}", AT, r#""Mon, 01 Jul 2024 10:00:00 +0000""#),
+    Filter::new(
+        "date_to_string",
+        "Formats a date as `01 Jul 2024`; with `'ordinal'` as `1st Jul 2024`, and with `'US'` behind it as `Jul 1st, 2024`.",
+        date_to_string,
+    )
+    .takes("[\"ordinal\"[, \"US\"]]", 0, 2)
+    .shows("{{ at | date_to_string: 'ordinal', 'US' }}", AT, r#""Jul 1st, 2024""#),
+    Filter::new(
+        "date_to_long_string",
+        "Formats a date as `01 July 2024`; with `'ordinal'` as `1st July 2024`, and with `'US'` behind it as `July 1st, 2024`.",
+        date_to_long_string,
+    )
+    .takes("[\"ordinal\"[, \"US\"]]", 0, 2)
+    .shows("{{ at | date_to_long_string }}", AT, r#""01 July 2024""#),
     Filter::new("to_datetime", "Reads a date or time by a strptime format; gives RFC 3339 in UTC.", to_datetime)
         .takes("format", 1, 0)
         .shows("{{ at | to_datetime: '%d/%m/%Y' }}", r#"{"at":"31/01/2024"}"#, r#""2024-01-31T00:00:00.000Z""#),
@@ -49,14 +71,58 @@ fn date<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -
         Some(zone) if !zone.is_null() => Some(read_zone(&text_of(zone)?)?),
         _ => None,
     };
-    let moment = match named_moment(call, &input)? {
-        Some(now) => Moment::Instant(now.fixed_offset()),
-        None => match moment_of(&input) {
-            Some(moment) => moment,
-            None => return Ok(input),
-        },
+    match shown_moment(call, &input, zone)? {
+        Some(zoned) => strftime(&zoned, &format, call.budget).map(owned),
+        None => Ok(input),
+    }
+}
+
+/// Returns what a value means as a date or time, in the zone; `None` of what is no date.
+fn shown_moment(call: &Call<'_>, input: &Value, zone: Option<Tz>) -> Result<Option<Zoned>, Fault> {
+    let moment = match named_moment(call, input)? {
+        Some(now) => Some(Moment::Instant(now.fixed_offset())),
+        None => moment_of(input),
     };
-    let Some(zoned) = zoned(moment, zone) else { return Ok(input) };
+    Ok(moment.and_then(|moment| zoned(moment, zone)))
+}
+
+fn formatted<'v>(call: &Call<'_>, input: Cow<'v, Value>, format: &str) -> Output<'v> {
+    match shown_moment(call, &input, None)? {
+        Some(zoned) => strftime(&zoned, format, call.budget).map(owned),
+        None => Ok(input),
+    }
+}
+
+fn date_to_xmlschema<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    formatted(call, input, "%Y-%m-%dT%H:%M:%S%:z")
+}
+
+fn date_to_rfc822<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    formatted(call, input, "%a, %d %b %Y %H:%M:%S %z")
+}
+
+fn date_to_string<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+    day_month_year(call, input, arguments, "%b")
+}
+
+fn date_to_long_string<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+    day_month_year(call, input, arguments, "%B")
+}
+
+fn day_month_year<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>, month: &str) -> Output<'v> {
+    let Some(zoned) = shown_moment(call, &input, None)? else { return Ok(input) };
+    let format = if arguments.text(0)? == "ordinal" {
+        let day = zoned.time.day();
+        let ending = match (day % 10, day) {
+            (1, 1 | 21 | 31) => "st",
+            (2, 2 | 22) => "nd",
+            (3, 3 | 23) => "rd",
+            _ => "th",
+        };
+        if arguments.text(1)? == "US" { format!("{month} %-d{ending}, %Y") } else { format!("%-d{ending} {month} %Y") }
+    } else {
+        format!("%d {month} %Y")
+    };
     strftime(&zoned, &format, call.budget).map(owned)
 }
 

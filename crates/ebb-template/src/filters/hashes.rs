@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use base64::Engine;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE};
-use base64::engine::{DecodePaddingMode, general_purpose::STANDARD};
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE};
 use ebb_row::Value;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Digest;
@@ -141,15 +140,8 @@ fn encoded<'v>(call: &Call<'_>, input: Cow<'v, Value>, engine: &GeneralPurpose) 
     Ok(owned(engine.encode(bytes)))
 }
 
-fn decoded<'v>(input: Cow<'v, Value>, alphabet: &base64::alphabet::Alphabet) -> Output<'v> {
-    if input.is_null() {
-        return Ok(input);
-    }
-    let engine = GeneralPurpose::new(
-        alphabet,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-    );
-    let bytes = engine.decode(text_of(&input)?.trim()).map_err(|_| Fault::new("the text is not base64"))?;
+fn decoded<'v>(text: &str) -> Output<'v> {
+    let bytes = STANDARD.decode(text).map_err(|_| Fault::new("the text is not base64"))?;
     String::from_utf8(bytes).map(owned).map_err(|_| Fault::new("the decoded bytes are not UTF-8 text"))
 }
 
@@ -162,9 +154,22 @@ fn base64_url_safe_encode<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Argume
 }
 
 fn base64_decode<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
-    decoded(input, &base64::alphabet::STANDARD)
+    if input.is_null() {
+        return Ok(input);
+    }
+    decoded(&text_of(&input)?)
 }
 
 fn base64_url_safe_decode<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
-    decoded(input, &base64::alphabet::URL_SAFE)
+    if input.is_null() {
+        return Ok(input);
+    }
+    // The padding may be left out, as it is in most URLs.
+    let mut text = text_of(&input)?.replace('-', "+").replace('_', "/");
+    if !text.ends_with('=') {
+        while text.len() % 4 != 0 {
+            text.push('=');
+        }
+    }
+    decoded(&text)
 }

@@ -49,13 +49,11 @@ type Output<'v> = Result<Cow<'v, Value>, Fault>;
 fn judged<'a>(input: &'a Value, arguments: &Arguments<'_>) -> Result<Vec<(&'a Value, bool)>, Fault> {
     let key = arguments.text(0)?;
     let wanted = arguments.get(1).filter(|value| !value.is_null());
-    Ok(items(input)
-        .into_iter()
-        .map(|item| {
-            let property = property(item, &key);
-            (item, wanted.map_or_else(|| is_true(property), |wanted| equals(property, wanted)))
-        })
-        .collect())
+    let judge = |item| {
+        let property = property(item, &key)?;
+        Ok((item, wanted.map_or_else(|| is_true(property), |wanted| equals(property, wanted))))
+    };
+    items(input).into_iter().map(judge).collect()
 }
 
 fn filter_where<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {

@@ -6,9 +6,9 @@ use std::collections::HashSet;
 
 use ebb_row::Value;
 
-use crate::compare::order;
+use crate::compare::{equals, order};
 use crate::error::Fault;
-use crate::filters::{Arguments, Call, Filter, owned};
+use crate::filters::{Arguments, Call, Filter, ITEM, owned};
 use crate::number::{Number, Operation, calculate};
 use crate::print::{text_of, write_text};
 
@@ -87,14 +87,29 @@ fn flatten<'a>(value: &'a Value, out: &mut Vec<&'a Value>) {
     }
 }
 
-/// Returns a property; nil where there is none.
-pub(super) fn property<'a>(item: &'a Value, key: &str) -> &'a Value {
-    item.as_object().and_then(|object| object.get(key)).unwrap_or(&Value::Null)
+/// Returns a property of an object, nil where it has none; nil has none at all, and other values are refused.
+pub(super) fn property<'a>(item: &'a Value, key: &str) -> Result<&'a Value, Fault> {
+    match item {
+        Value::Object(object) => Ok(object.get(key).unwrap_or(&Value::Null)),
+        Value::Null => Ok(item),
+        Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Decimal(_)
+        | Value::Text(_)
+        | Value::Bytes(_)
+        | Value::Instant(_)
+        | Value::LocalTime(_)
+        | Value::Date(_)
+        | Value::List(_)
+        | Value::Lookup(_) => Err(Fault::new(format!("an item is a {}, which has no properties", item.kind()))),
+    }
 }
 
-/// Returns what an item is judged by: itself, or the property that the first argument names.
-fn judged<'a>(item: &'a Value, key: Option<&str>) -> &'a Value {
-    key.map_or(item, |key| property(item, key))
+/// Returns each item with what it is judged by: itself, or the property that the first argument names.
+fn judged<'a>(input: &'a Value, key: Option<&str>) -> Result<Vec<(&'a Value, &'a Value)>, Fault> {
+    let of = |item: &'a Value| Ok((item, key.map_or(Ok(item), |key| property(item, key))?));
+    items(input).into_iter().map(of).collect()
 }
 
 fn key<'a>(arguments: &'a Arguments<'_>) -> Result<Option<Cow<'a, str>>, Fault> {
@@ -103,7 +118,7 @@ fn key<'a>(arguments: &'a Arguments<'_>) -> Result<Option<Cow<'a, str>>, Fault> 
 
 /// Makes a list of copies, if they may still be produced.
 pub(super) fn list<'v>(call: &Call<'_>, items: Vec<&Value>) -> Output<'v> {
-    call.budget.afford(items.len().saturating_mul(16))?;
+    call.budget.afford(items.len().saturating_mul(ITEM))?;
     Ok(Cow::Owned(Value::List(items.into_iter().cloned().collect())))
 }
 
@@ -121,53 +136,39 @@ fn join<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -
 }
 
 fn first<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
-    Ok(Cow::Owned(if let Value::Object(object) = &*input {
-        object.first().map_or(Value::Null, pair)
-    } else {
-        ends(&input).first().map_or(Value::Null, |item| (*item).clone())
-    }))
+    let first =
+        if let Value::Object(object) = &*input { object.first().map(pair) } else { ends(&input).first().cloned() };
+    Ok(Cow::Owned(first.unwrap_or(Value::Null)))
 }
 
 fn last<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
-    Ok(Cow::Owned(if let Value::Object(object) = &*input {
-        object.last().map_or(Value::Null, pair)
-    } else {
-        ends(&input).last().map_or(Value::Null, |item| (*item).clone())
-    }))
+    Ok(Cow::Owned(ends(&input).last().cloned().unwrap_or(Value::Null)))
 }
 
 fn pair((name, field): (&std::sync::Arc<str>, &Value)) -> Value {
     Value::List(vec![Value::Text(name.clone()), field.clone()])
 }
 
-/// Returns the items without flattening: the first item of a list of lists is a list.
-fn ends(value: &Value) -> Vec<&Value> {
-    if let Value::List(list) = value { list.iter().collect() } else { items(value) }
+/// Returns a list's items without flattening: the first item of a list of lists is a list. Other values have no ends.
+fn ends(value: &Value) -> &[Value] {
+    if let Value::List(list) = value { list } else { &[] }
 }
 
 fn map<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
     let key = arguments.text(0)?;
-    let mut out = Vec::new();
-    for item in items(&input) {
-        let Value::Object(object) = item else {
-            return Err(Fault::new(format!("an item is a {}, which has no properties", item.kind())));
-        };
-        out.push(object.get(&*key).unwrap_or(&Value::Null));
-    }
-    list(call, out)
+    list(call, judged(&input, Some(&key))?.into_iter().map(|(_, property)| property).collect())
 }
 
 fn compact<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
     let key = key(arguments)?;
-    list(call, items(&input).into_iter().filter(|item| !judged(item, key.as_deref()).is_null()).collect())
+    let all = judged(&input, key.as_deref())?;
+    list(call, all.into_iter().filter(|(_, by)| !by.is_null()).map(|(item, _)| item).collect())
 }
 
 fn concat<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
-    if !matches!(arguments.value(0), Value::List(_)) {
-        return Err(Fault::new("needs a list"));
-    }
+    let Value::List(other) = arguments.value(0) else { return Err(Fault::new("needs a list")) };
     let mut all = items(&input);
-    all.extend(items(arguments.value(0)));
+    all.extend(other);
     list(call, all)
 }
 
@@ -179,24 +180,33 @@ fn reverse<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Out
 
 fn sort<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
     let key = key(arguments)?;
-    let mut all = items(&input);
+    let mut all = judged(&input, key.as_deref())?;
     call.budget.step(all.len())?;
     let mut fault = None;
-    all.sort_by(|left, right| {
-        let (left, right) = (judged(left, key.as_deref()), judged(right, key.as_deref()));
-        nil_last(left, right).unwrap_or_else(|| match order(left, right) {
-            Ok(Some(ordering)) => ordering,
-            Ok(None) => {
-                fault = Some(Fault::new("items of these types cannot be sorted"));
-                Ordering::Equal
-            }
-            Err(error) => {
-                fault = Some(error);
-                Ordering::Equal
-            }
+    all.sort_by(|(_, left), (_, right)| {
+        nil_last(left, right).map_or_else(|| place(left, right), Ok).unwrap_or_else(|error| {
+            fault = Some(error);
+            Ordering::Equal
         })
     });
-    fault.map_or_else(|| list(call, all), Err)
+    fault.map_or_else(|| list(call, all.into_iter().map(|(item, _)| item).collect()), Err)
+}
+
+/// Orders two values for `sort`: equal ones, lists by their items, and what an `if` can order.
+fn place(left: &Value, right: &Value) -> Result<Ordering, Fault> {
+    if equals(left, right) {
+        return Ok(Ordering::Equal);
+    }
+    if let (Value::List(left), Value::List(right)) = (left, right) {
+        for (left, right) in left.iter().zip(right) {
+            let ordering = place(left, right)?;
+            if ordering != Ordering::Equal {
+                return Ok(ordering);
+            }
+        }
+        return Ok(left.len().cmp(&right.len()));
+    }
+    order(left, right)?.ok_or_else(|| Fault::new("items of these types cannot be sorted"))
 }
 
 fn nil_last(left: &Value, right: &Value) -> Option<Ordering> {
@@ -208,11 +218,10 @@ fn nil_last(left: &Value, right: &Value) -> Option<Ordering> {
 
 fn sort_natural<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
     let key = key(arguments)?;
-    let all = items(&input);
+    let all = judged(&input, key.as_deref())?;
     call.budget.step(all.len())?;
     let mut keyed = Vec::with_capacity(all.len());
-    for item in all {
-        let by = judged(item, key.as_deref());
+    for (item, by) in all {
         keyed.push((by.is_null(), text_of(by)?.to_lowercase(), item));
     }
     keyed.sort_by(|left, right| (left.0, &left.1).cmp(&(right.0, &right.1)));
@@ -223,9 +232,9 @@ fn uniq<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -
     let key = key(arguments)?;
     let mut seen = HashSet::new();
     let mut kept = Vec::new();
-    for item in items(&input) {
+    for (item, by) in judged(&input, key.as_deref())? {
         let mut identity = String::new();
-        identify(judged(item, key.as_deref()), &mut identity);
+        identify(by, &mut identity);
         if seen.insert(identity) {
             kept.push(item);
         }
@@ -279,7 +288,9 @@ fn sum<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Ou
     let key = key(arguments)?;
     let mut total = Value::Int(0);
     for item in items(&input) {
-        total = calculate(Operation::Plus, &Number::of(&total), &Number::of(judged(item, key.as_deref())))?;
+        // An item without properties counts 0, as anything does that is no number.
+        let by = key.as_deref().map_or(item, |key| property(item, key).unwrap_or(&Value::Null));
+        total = calculate(Operation::Plus, &Number::of(&total), &Number::of(by))?;
     }
     Ok(Cow::Owned(total))
 }

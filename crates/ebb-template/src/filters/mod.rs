@@ -11,6 +11,7 @@ mod lists;
 mod numbers;
 mod parse_date;
 mod regexes;
+mod stacks;
 mod strftime;
 mod strings;
 
@@ -190,13 +191,16 @@ fn work(value: &Value) -> usize {
     }
 }
 
+/// The bytes that an item takes besides what is in it.
+pub(crate) const ITEM: usize = 56;
+
 /// The bytes that a value takes, with everything in it.
 pub(crate) fn weight(value: &Value) -> usize {
     match value {
         Value::Text(text) => text.len(),
         Value::Bytes(bytes) => bytes.len(),
-        Value::List(items) => items.iter().map(|item| 16 + weight(item)).sum(),
-        Value::Object(object) => object.iter().map(|(name, field)| 16 + name.len() + weight(field)).sum(),
+        Value::List(items) => items.iter().map(|item| ITEM + weight(item)).sum(),
+        Value::Object(object) => object.iter().map(|(name, field)| ITEM + name.len() + weight(field)).sum(),
         Value::Null
         | Value::Bool(_)
         | Value::Int(_)
@@ -273,6 +277,7 @@ static TABLE: LazyLock<Vec<Filter>> = LazyLock::new(|| {
         numbers::FILTERS,
         lists::FILTERS,
         items::FILTERS,
+        stacks::FILTERS,
         expressions::FILTERS,
         convert::FILTERS,
         regexes::FILTERS,

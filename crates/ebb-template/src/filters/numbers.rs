@@ -90,8 +90,10 @@ fn to_integer<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Out
 }
 
 fn round<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
-    let places = arguments.get(0).map_or(Ok(0), |_| arguments.integer(0, 0))?;
-    round_number(&Number::of(&input), places.clamp(-400, 400), RoundingMode::HalfUp).map(Cow::Owned)
+    let places = round_number(&arguments.number(0), 0, RoundingMode::Down)?;
+    let places = if let Value::Int(places) = places { places.clamp(-400, 400) } else { 0 };
+    let places = i64::try_from(places).unwrap_or(0);
+    round_number(&Number::of(&input), places, RoundingMode::HalfUp).map(Cow::Owned)
 }
 
 fn bounded<'v>(input: &Value, arguments: &Arguments<'v>, replaced: Ordering) -> Output<'v> {

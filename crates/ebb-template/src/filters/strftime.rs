@@ -54,6 +54,7 @@ fn read_style(text: &str) -> (Style, Option<char>, usize) {
             '^' => style.upper = true,
             '#' => style.swap_case = true,
             ':' => style.colons += 1,
+            'E' | 'O' if is_modified(character, text.get(at + 1..).unwrap_or_default()) => {}
             _ => match character.to_digit(10).and_then(|digit| usize::try_from(digit).ok()) {
                 Some(digit) => style.width = Some((style.width.unwrap_or(0) * 10 + digit).min(1024)),
                 None => return (style, Some(character), at + character.len_utf8()),
@@ -63,10 +64,16 @@ fn read_style(text: &str) -> (Style, Option<char>, usize) {
     (style, None, text.len())
 }
 
+/// Returns whether a directive follows that `E` or `O` may stand before; they change nothing here.
+fn is_modified(modifier: char, rest: &str) -> bool {
+    let letters = if modifier == 'E' { "cCxXyY" } else { "deHkIlmMSuUVwWy" };
+    rest.starts_with(|letter| letters.contains(letter))
+}
+
 fn directive_text(zoned: &Zoned, letter: char, style: Style) -> Option<String> {
     if let Some(format) = compound(letter) {
         let text = strftime(zoned, format, &Budget::default()).ok()?;
-        return Some(textual(text, style));
+        return Some(textual(text, Style { swap_case: false, ..style }));
     }
     if let Some((number, width, padding)) = numeric(&zoned.time, letter) {
         return Some(padded(number, width, padding, style));
@@ -77,16 +84,21 @@ fn directive_text(zoned: &Zoned, letter: char, style: Style) -> Option<String> {
         'b' | 'h' => textual(time.format("%b").to_string(), style),
         'A' => textual(time.format("%A").to_string(), style),
         'a' => textual(time.format("%a").to_string(), style),
-        'p' if style.swap_case => textual(time.format("%P").to_string(), Style { swap_case: false, ..style }),
+        'p' if style.swap_case => {
+            textual(time.format("%P").to_string(), Style { swap_case: false, upper: false, ..style })
+        }
         'p' => textual(time.format("%p").to_string(), style),
         'P' => textual(time.format("%P").to_string(), style),
-        'Z' => textual(zone_name(zoned), Style { upper: false, ..style }),
+        'Z' => zoned.zone.as_ref().map_or_else(String::new, |zone| {
+            let name = if style.swap_case { zone.to_lowercase() } else { zone.clone() };
+            textual(name, Style { upper: false, swap_case: false, ..style })
+        }),
         'z' => offset(time.offset().local_minus_utc(), style),
         'L' => fraction(time.nanosecond(), style.width.unwrap_or(3)),
         'N' => fraction(time.nanosecond(), style.width.unwrap_or(9)),
-        'n' => "\n".to_owned(),
-        't' => "\t".to_owned(),
-        '%' => "%".to_owned(),
+        'n' => textual("\n".to_owned(), style),
+        't' => textual("\t".to_owned(), style),
+        '%' => textual("%".to_owned(), style),
         _ => return None,
     })
 }
@@ -101,7 +113,6 @@ fn compound(letter: char) -> Option<&'static str> {
         'X' | 'T' => "%H:%M:%S",
         'r' => "%I:%M:%S %p",
         'R' => "%H:%M",
-        '+' => "%a %b %e %H:%M:%S %Z %Y",
         _ => return None,
     })
 }
@@ -161,19 +172,23 @@ fn textual(text: String, style: Style) -> String {
     fill + &text
 }
 
-fn zone_name(zoned: &Zoned) -> String {
-    zoned.zone.clone().unwrap_or_default()
-}
-
+/// Writes an offset; a width counts all of it, and the hours are what is padded.
 fn offset(seconds: i32, style: Style) -> String {
     let sign = if seconds < 0 { '-' } else { '+' };
     let seconds = seconds.unsigned_abs();
     let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match style.colons {
-        0 => format!("{sign}{hours:02}{minutes:02}"),
-        1 => format!("{sign}{hours:02}:{minutes:02}"),
-        _ => format!("{sign}{hours:02}:{minutes:02}:{rest:02}"),
+    let behind = match style.colons {
+        0 => format!("{minutes:02}"),
+        1 => format!(":{minutes:02}"),
+        _ => format!(":{minutes:02}:{rest:02}"),
+    };
+    let width = style.width.unwrap_or(0).saturating_sub(behind.len()).max(3);
+    if style.padding == Some(' ') {
+        let hours = format!("{sign}{hours}");
+        return format!("{hours:>width$}{behind}");
     }
+    let digits = width - 1;
+    format!("{sign}{hours:0digits$}{behind}")
 }
 
 fn fraction(nanos: u32, digits: usize) -> String {

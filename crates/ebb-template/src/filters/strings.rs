@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 use ebb_row::Value;
 use regex::Regex;
 
+use crate::compare::is_true;
 use crate::error::Fault;
-use crate::filters::{Arguments, Call, Filter, owned};
+use crate::filters::{Arguments, Call, Filter, ITEM, owned};
 use crate::print::text_of;
 
 pub(super) const FILTERS: &[Filter] = &[
@@ -90,7 +91,7 @@ pub(super) const FILTERS: &[Filter] = &[
         .takes("search, replacement = \"\"", 1, 1)
         .shows("{{ phone | replace_first: '-', ' ' }}", r#"{"phone":"1-2-3"}"#, r#""1 2-3""#),
     Filter::new("replace_last", "Replaces the last occurrence.", replace_last)
-        .takes("search, replacement = \"\"", 1, 1)
+        .takes("search, replacement", 2, 0)
         .shows("{{ phone | replace_last: '-', ' ' }}", r#"{"phone":"1-2-3"}"#, r#""1-2 3""#),
     Filter::new("remove", "Removes every occurrence of a plain text.", replace).takes("search", 1, 0).shows(
         "{{ phone | remove: '-' }}",
@@ -158,8 +159,24 @@ fn joined<'v>(call: &Call<'_>, first: &str, second: &str) -> Output<'v> {
 fn capitalize<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
     let text = text_of(&input)?;
     let mut characters = text.chars();
-    let first = characters.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
+    let first = characters.next().map(title_case).unwrap_or_default();
     Ok(owned(first + &characters.as_str().to_lowercase()))
+}
+
+/// Returns a character as a capital: of a ligature (`ﬀ`, `ß`, `ǆ`) only the first letter is one.
+fn title_case(character: char) -> String {
+    match character {
+        'Ǆ'..='ǆ' => "ǅ".to_owned(),
+        'Ǉ'..='ǉ' => "ǈ".to_owned(),
+        'Ǌ'..='ǌ' => "ǋ".to_owned(),
+        'Ǳ'..='ǳ' => "ǲ".to_owned(),
+        'ŉ' => "ʼN".to_owned(),
+        _ => {
+            let mut upper = character.to_uppercase();
+            let first: String = upper.next().into_iter().collect();
+            first + &upper.collect::<String>().to_lowercase()
+        }
+    }
 }
 
 fn downcase<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
@@ -236,7 +253,7 @@ fn escape_once<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) ->
 }
 
 fn escaped<'v>(call: &Call<'_>, input: Cow<'v, Value>, once: bool) -> Output<'v> {
-    if input.is_null() {
+    if input.is_null() && !once {
         return Ok(input);
     }
     let text = text_of(&input)?;
@@ -303,7 +320,8 @@ fn replace_one<'v>(
 }
 
 fn slice<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
-    let (start, length) = (arguments.integer(0, 0)?, arguments.integer(1, 1)?);
+    let start = arguments.integer(0, 0)?;
+    let length = if is_true(arguments.value(1)) { arguments.integer(1, 1)? } else { 1 };
     let span = |size: usize| {
         let begin = if start < 0 {
             size.checked_sub(usize::try_from(start.unsigned_abs()).ok()?)?
@@ -326,12 +344,12 @@ fn split<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) 
     let (text, separator) = (text_of(&input)?, arguments.text(0)?);
     let mut parts: Vec<Cow<'_, str>> = match &*separator {
         "" => {
-            call.budget.afford(text.len().saturating_mul(16))?;
+            call.budget.afford(text.len().saturating_mul(ITEM))?;
             text.chars().map(|character| Cow::Owned(character.to_string())).collect()
         }
         " " => text.split_whitespace().map(Cow::Borrowed).collect(),
         separator => {
-            call.budget.afford(text.matches(separator).count().saturating_mul(16))?;
+            call.budget.afford(text.matches(separator).count().saturating_mul(ITEM))?;
             text.split(separator).map(Cow::Borrowed).collect()
         }
     };
@@ -350,13 +368,16 @@ fn truncate<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) 
     if input.is_null() {
         return Ok(input);
     }
-    let length = usize::try_from(arguments.integer(0, 50)?).unwrap_or(0);
+    let length = match arguments.get(0) {
+        Some(Value::Int(length)) => *length,
+        _ => arguments.integer(0, 50)?.into(),
+    };
     let end = ending(arguments)?;
     let text = text_of(&input)?;
-    if text.chars().count() <= length {
+    if i128::try_from(text.chars().count()).is_ok_and(|count| count <= length) {
         return Ok(owned(text));
     }
-    let kept = length.saturating_sub(end.chars().count());
+    let kept = usize::try_from(length).unwrap_or(0).saturating_sub(end.chars().count());
     let mut out: String = text.chars().take(kept).collect();
     out.push_str(&end);
     Ok(owned(out))
@@ -369,9 +390,15 @@ fn truncatewords<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<
     let count = usize::try_from(arguments.integer(0, 15)?).unwrap_or(0).max(1);
     let end = ending(arguments)?;
     let text = text_of(&input)?;
-    let mut words = text.split_whitespace();
-    let kept: Vec<&str> = words.by_ref().take(count).collect();
-    if words.next().is_none() {
+    let mut rest = text.trim_start();
+    let mut kept = Vec::new();
+    while kept.len() < count && !rest.is_empty() {
+        let (word, behind) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
+        kept.push(word);
+        rest = if kept.len() < count { behind.trim_start() } else { behind };
+    }
+    // Whitespace behind the last word that is kept is something to cut, too.
+    if rest.is_empty() {
         return Ok(owned(text));
     }
     let mut out = kept.join(" ");
