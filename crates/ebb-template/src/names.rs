@@ -195,7 +195,7 @@ fn uses_date(nodes: &Block) -> bool {
     fn dated(value: &Filtered) -> bool {
         value.filters.iter().any(|call| {
             let body = call.lambda.as_ref().map(|lambda| &lambda.body);
-            call.filter.name == "date" || matches!(body, Some(LambdaBody::Value(value)) if dated(value))
+            call.filter.name.starts_with("date") || matches!(body, Some(LambdaBody::Value(value)) if dated(value))
         })
     }
     nodes.iter().any(|node| match &node.kind {

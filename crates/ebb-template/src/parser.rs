@@ -140,6 +140,7 @@ impl<'s> Parser<'s> {
             }
             "capture" => self.capture(offset, markup)?,
             "raw" => {
+                Cursor::new(markup).finish().map_err(|fault| fault.at(offset))?;
                 let text = self.scanner.verbatim("raw", "endraw", false, offset)?;
                 push_text(nodes, self.scanner.offset_of(text), text);
                 return Ok(());
@@ -374,6 +375,7 @@ fn assigned(cursor: &mut Cursor<'_>) -> Result<Arc<str>, Fault> {
     }
     if cursor.rest().starts_with(['\'', '"'])
         && let Expression::Literal(ebb_row::Value::Text(name)) = cursor.expression()?
+        && !name.is_empty()
     {
         return Ok(name);
     }

@@ -39,7 +39,7 @@ impl Renderer<'_> {
         if head.reversed {
             items.reverse();
         }
-        let stopped = from.saturating_add(items.len());
+        let stopped = from.saturating_add(i128::try_from(items.len()).unwrap_or(i128::MAX));
         match self.resumes.iter_mut().find(|(label, _)| *label == head.label) {
             Some((_, resume)) => *resume = stopped,
             None => self.resumes.push((Arc::clone(&head.label), stopped)),
@@ -64,8 +64,12 @@ impl Renderer<'_> {
             return Ok(());
         }
         let from = self.count_of(head.offset.as_ref(), "offset").map_err(at)?.unwrap_or(0);
-        let limit = self.count_of(head.limit.as_ref(), "limit").map_err(at)?;
+        let limit = match &head.limit {
+            Some(limit) => Some(self.count_of(Some(limit), "limit").map_err(at)?.unwrap_or(0)),
+            None => None,
+        };
         let columns = self.count_of(head.columns.as_ref(), "cols").map_err(at)?.unwrap_or(0);
+        let columns = usize::try_from(columns).unwrap_or(0);
         let items = self.loop_items(&head.collection, from, limit).map_err(at)?;
         let length = items.len();
         self.literal(out, "<tr class=\"row1\">\n", offset).map_err(at)?;
@@ -99,7 +103,7 @@ impl Renderer<'_> {
         self.budget.step(1)
     }
 
-    fn loop_start(&self, head: &For) -> Result<usize, Fault> {
+    fn loop_start(&self, head: &For) -> Result<i128, Fault> {
         match &head.offset {
             None => Ok(0),
             Some(LoopOffset::Continue) => {
@@ -110,7 +114,7 @@ impl Renderer<'_> {
     }
 
     /// Returns a loop's limit, offset or number of columns; `None` where it is nil or not there.
-    fn count_of(&self, expression: Option<&Expression>, what: &str) -> Result<Option<usize>, Fault> {
+    fn count_of(&self, expression: Option<&Expression>, what: &str) -> Result<Option<i128>, Fault> {
         let Some(expression) = expression else { return Ok(None) };
         let value = self.expression(expression)?;
         let number = match value.kind() {
@@ -125,13 +129,17 @@ impl Renderer<'_> {
             | ValueKind::Object
             | ValueKind::Lookup => value.as_text().and_then(|text| text.trim().parse().ok()),
         };
-        let number = number.ok_or_else(|| Fault::new(format!("`{what}` needs a whole number")))?;
-        Ok(Some(usize::try_from(number.max(0)).unwrap_or(usize::MAX)))
+        number.map(Some).ok_or_else(|| Fault::new(format!("`{what}` needs a whole number")))
     }
 
     /// Returns what a loop walks over: an object gives pairs, a text is one item.
-    fn loop_items(&self, collection: &Expression, from: usize, limit: Option<usize>) -> Result<Vec<Value>, Fault> {
-        let limit = limit.unwrap_or(usize::MAX);
+    ///
+    /// The end is `from + limit`, also with a negative `from`.
+    fn loop_items(&self, collection: &Expression, from: i128, limit: Option<i128>) -> Result<Vec<Value>, Fault> {
+        let bound = |at: i128| usize::try_from(at.max(0)).unwrap_or(usize::MAX);
+        let end = limit.map_or(usize::MAX, |limit| bound(from.saturating_add(limit)));
+        let from = bound(from);
+        let limit = end.saturating_sub(from);
         let collection = self.expression(collection)?;
         let pair = |(name, field): (&Arc<str>, &Value)| Value::List(vec![Value::Text(Arc::clone(name)), field.clone()]);
         let items: Vec<Value> = if let Value::List(items) = &*collection {

@@ -4,10 +4,10 @@ pub(crate) mod lookup;
 mod loops;
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
-use bigdecimal::{RoundingMode, ToPrimitive};
-use ebb_row::{Row, Value};
+use ebb_row::{Row, Value, ValueKind};
 
 use crate::ast::{
     Arm, Block, Branch, Condition, CycleGroup, Expression, FilterCall, Filtered, Join, Lambda, LambdaBody, Node,
@@ -36,7 +36,7 @@ pub(crate) struct Renderer<'t> {
     counters: Vec<(Arc<str>, i128)>,
     cycles: Vec<(String, usize)>,
     /// Where each loop stopped, for `offset: continue`.
-    resumes: Vec<(Arc<str>, usize)>,
+    resumes: Vec<(Arc<str>, i128)>,
     loops: Vec<Round>,
     /// What the last `ifchanged` of the template printed.
     changed: Option<String>,
@@ -359,10 +359,10 @@ impl<'t> Renderer<'t> {
         Ok(match operator {
             Operator::Equal => self.equal(left, right)?,
             Operator::NotEqual => !self.equal(left, right)?,
-            Operator::Less => ordering()?.is_some_and(std::cmp::Ordering::is_lt),
-            Operator::LessOrEqual => ordering()?.is_some_and(std::cmp::Ordering::is_le),
-            Operator::Greater => ordering()?.is_some_and(std::cmp::Ordering::is_gt),
-            Operator::GreaterOrEqual => ordering()?.is_some_and(std::cmp::Ordering::is_ge),
+            Operator::Less => ordering()?.is_some_and(Ordering::is_lt),
+            Operator::LessOrEqual => ordering()?.is_some_and(Ordering::is_le),
+            Operator::Greater => ordering()?.is_some_and(Ordering::is_gt),
+            Operator::GreaterOrEqual => ordering()?.is_some_and(Ordering::is_ge),
             Operator::Contains => {
                 let (left, right) = (self.expression(left)?, self.expression(right)?);
                 if let Value::Text(text) = &*left {
@@ -442,7 +442,22 @@ impl<'t> Renderer<'t> {
     }
 
     fn bounds(&self, bounds: &(Expression, Expression)) -> Result<(i128, i128), Fault> {
-        let bound = |expression| Ok(whole(&*self.expression(expression)?).unwrap_or(0));
+        let bound = |expression| {
+            let value = self.expression(expression)?;
+            let number = match value.kind() {
+                ValueKind::Null => Some(0),
+                ValueKind::Text => Number::of(&value).truncated(),
+                ValueKind::Number => whole(&value),
+                ValueKind::Boolean
+                | ValueKind::Binary
+                | ValueKind::Timestamp
+                | ValueKind::Date
+                | ValueKind::List
+                | ValueKind::Object
+                | ValueKind::Lookup => None,
+            };
+            number.ok_or_else(|| Fault::new("a range needs whole numbers"))
+        };
         Ok((bound(&bounds.0)?, bound(&bounds.1)?))
     }
 
@@ -457,11 +472,9 @@ impl<'t> Renderer<'t> {
     }
 }
 
-/// Returns a number's whole part.
+/// Returns a number without a fraction.
 fn whole(value: &Value) -> Option<i128> {
-    match Number::of(value) {
-        Number::Int(number) => Some(number),
-        Number::Float(number) => number.trunc().to_i128(),
-        Number::Decimal(number) | Number::Text(number) => number.with_scale_round(0, RoundingMode::Down).to_i128(),
-    }
+    let number = Number::of(value);
+    let truncated = number.truncated()?;
+    (number.compare(&Number::Int(truncated)) == Some(Ordering::Equal)).then_some(truncated)
 }
