@@ -50,12 +50,12 @@ const ROUNDS: usize = 400;
 const TURN_NS: f64 = 1_000_000.0;
 
 /// One row as each side takes it.
-struct Data {
+struct Sample {
     row: Row,
     object: liquid::Object,
 }
 
-impl Variables for Data {
+impl Variables for Sample {
     fn root(&self, name: &str) -> Option<Root<'_>> {
         (name == "row").then_some(Root::Row(&self.row))
     }
@@ -64,7 +64,7 @@ impl Variables for Data {
 /// Renders what P14 measures.
 pub(crate) fn p14() -> anyhow::Result<()> {
     stay_on_this_cpu()?;
-    let data: Vec<Data> = (1..=ROWS).map(data).collect();
+    let data: Vec<Sample> = (1..=ROWS).map(data).collect();
     say(&format!("P14 templates, {ROWS} rows, {ROUNDS} turns on one CPU"));
     let names = data.first().map(|data| data.row.names().to_vec()).context("there are rows")?;
     let traits = Traits { bound: bind(&names)?, context: context()? };
@@ -116,9 +116,9 @@ impl Figure {
 
 /// Checks that both sides give the same bytes for each row, then measures them in turns.
 fn compare(
-    data: &[Data],
-    own: impl Fn(&Data, &mut Vec<u8>) -> anyhow::Result<()>,
-    peer: impl Fn(&Data, &mut Vec<u8>) -> anyhow::Result<()>,
+    data: &[Sample],
+    own: impl Fn(&Sample, &mut Vec<u8>) -> anyhow::Result<()>,
+    peer: impl Fn(&Sample, &mut Vec<u8>) -> anyhow::Result<()>,
     out: &mut Vec<u8>,
 ) -> anyhow::Result<Figure> {
     let mut bytes = 0;
@@ -159,8 +159,8 @@ fn compare(
 
 /// Returns how many passes over the rows fill a turn; warms up by the way.
 fn passes(
-    data: &[Data],
-    render: impl Fn(&Data, &mut Vec<u8>) -> anyhow::Result<()>,
+    data: &[Sample],
+    render: impl Fn(&Sample, &mut Vec<u8>) -> anyhow::Result<()>,
     out: &mut Vec<u8>,
 ) -> anyhow::Result<u32> {
     let mut passes = 1;
@@ -172,8 +172,8 @@ fn passes(
 
 /// Renders every row `passes` times and returns the CPU time of one render in ns.
 fn turn(
-    data: &[Data],
-    render: impl Fn(&Data, &mut Vec<u8>) -> anyhow::Result<()>,
+    data: &[Sample],
+    render: impl Fn(&Sample, &mut Vec<u8>) -> anyhow::Result<()>,
     passes: u32,
     out: &mut Vec<u8>,
 ) -> anyhow::Result<f64> {
@@ -268,7 +268,7 @@ fn parse(source: &str) -> anyhow::Result<liquid::Template> {
     Ok(liquid::ParserBuilder::with_stdlib().build()?.parse(source)?)
 }
 
-fn render_own(template: &Template, data: &Data, out: &mut Vec<u8>) -> anyhow::Result<()> {
+fn render_own(template: &Template, data: &Sample, out: &mut Vec<u8>) -> anyhow::Result<()> {
     let Value::Text(text) = template.render(data)? else { bail!("the result is no text") };
     out.extend_from_slice(text.as_bytes());
     Ok(())
@@ -280,7 +280,7 @@ fn render_peer(template: &liquid::Template, object: &liquid::Object, out: &mut V
 }
 
 /// A row of the account sync, with a list of 20 tags besides.
-fn data(number: i64) -> Data {
+fn data(number: i64) -> Sample {
     let plans = ["free", "team", "pro", "enterprise"];
     let plan = usize::try_from(number % 4).ok().and_then(|at| plans.get(at)).copied().unwrap_or_default();
     let float = |number: i64, by: f64| i32::try_from(number).map_or(0.0, |number| f64::from(number) / by);
@@ -309,7 +309,7 @@ fn data(number: i64) -> Data {
     let row = cells.iter().map(|(name, value)| ((*name).into(), peer(value))).collect();
     let mut object = liquid::Object::new();
     object.insert("row".into(), liquid::model::Value::Object(row));
-    Data { row: Row::new(names, cells.into_iter().map(|(_, value)| value).collect()), object }
+    Sample { row: Row::new(names, cells.into_iter().map(|(_, value)| value).collect()), object }
 }
 
 /// The same value for the peer.

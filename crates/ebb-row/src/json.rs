@@ -60,7 +60,7 @@ fn write_at(value: &Value, out: &mut Vec<u8>, depth: usize) -> Result<(), JsonEr
             Err(_) => out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
         },
         Value::Float(number) if number.is_finite() => {
-            out.extend_from_slice(float_text(*number, &mut ryu::Buffer::new()).as_bytes())
+            out.extend_from_slice(float_text(*number, &mut ryu::Buffer::new()).as_bytes());
         }
         Value::Float(_) => return Err(JsonError::NotFinite),
         Value::Decimal(number) => out.extend_from_slice(number.to_plain_string().as_bytes()),

@@ -102,6 +102,7 @@ impl<'s> Cursor<'s> {
             ('|', _) => Fault::new("unexpected `|`")
                 .hint("filters work in outputs and `assign`; assign the filtered value first and test that"),
             ('\'' | '"', _) => Fault::new("a quote is not closed, or stands in the wrong place"),
+            (_, "present" | "presence") => Fault::new(format!("unexpected `{word}`")).hint("write `!= blank`"),
             _ if word.is_empty() => Fault::new(format!("unexpected `{next}`")),
             _ => Fault::new(format!("unexpected `{word}`")),
         }

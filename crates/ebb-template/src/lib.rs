@@ -24,9 +24,9 @@ mod names;
 mod number;
 mod parser;
 mod print;
+mod printout;
 mod render;
 mod scanner;
-mod sink;
 mod template;
 
 pub use error::TemplateError;

@@ -11,9 +11,9 @@ use crate::jinja::Jinja;
 use crate::limits::SOURCE_BYTES;
 use crate::names::{self, Names, Reads};
 use crate::parser::{self, Tree};
+use crate::printout::{Printout, is_word};
 use crate::render::Renderer;
 use crate::render::lookup::{column, row_of};
-use crate::sink::{Sink, is_word};
 
 /// The language of a template.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -270,7 +270,7 @@ impl Template {
 
 /// Returns what is wrong with the JSON of a template, if it shows without a row: where only text and outputs make it.
 fn check_json(nodes: &Block) -> Option<Failure> {
-    let mut out = Sink::json();
+    let mut out = Printout::json();
     for (index, node) in nodes.iter().enumerate() {
         match &node.kind {
             NodeKind::Text(text) => out.literal(text, node.offset),

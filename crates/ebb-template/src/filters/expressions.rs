@@ -8,7 +8,7 @@ use ebb_row::{Object, Value};
 use crate::compare::{equals, is_true};
 use crate::error::Fault;
 use crate::filters::lists::{items, list};
-use crate::filters::{Arguments, Asks, Call, Filter};
+use crate::filters::{Arguments, Asks, Call, Filter, ITEM};
 
 const PEOPLE: &str = r#"{"a":[{"id":1,"age":17},{"id":2,"age":30}]}"#;
 const PARAMETERS: &str = "name, expression";
@@ -85,7 +85,7 @@ fn group_by<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Ou
 /// Makes a list of `{ name, items }` of items with their keys, in the order in which the keys first come.
 pub(super) fn groups<'v>(call: &Call<'_>, keyed: Vec<(Value, &Value)>) -> Output<'v> {
     let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
-    call.budget.afford(keyed.len().saturating_mul(16))?;
+    call.budget.afford(keyed.len().saturating_mul(ITEM))?;
     for (key, item) in keyed {
         call.budget.step(1 + groups.len() / 16)?;
         match groups.iter_mut().find(|(known, _)| equals(known, &key)) {

@@ -8,7 +8,7 @@ use minijinja::value::Value as JinjaValue;
 use super::scan;
 use super::values::from_jinja;
 use crate::error::{Failure, Fault};
-use crate::sink::Sink;
+use crate::printout::Printout;
 
 /// The filter that marks an output, with the output's number.
 pub(super) const FILTER: &str = "__ebb_body";
@@ -67,7 +67,7 @@ pub(super) fn mark(input: &JinjaValue, number: usize) -> Result<String, Fault> {
 
 /// Makes the value of a rendered body.
 pub(super) fn value(rendered: &str, outputs: &[Output]) -> Result<Value, Failure> {
-    let mut out = Sink::json();
+    let mut out = Printout::json();
     let mut parts = rendered.split(MARK);
     let mut literal_at = 0;
     out.literal(parts.next().unwrap_or_default(), literal_at);

@@ -8,7 +8,7 @@ use super::{Flow, Renderer, whole};
 use crate::ast::{Expression, For, LoopOffset, TableRow};
 use crate::error::{Failure, Fault};
 use crate::filters::weight;
-use crate::sink::Sink;
+use crate::printout::Printout;
 
 /// A loop that is running.
 pub(super) struct Round {
@@ -31,7 +31,7 @@ pub(super) enum RoundKind {
 }
 
 impl Renderer<'_> {
-    pub(super) fn for_loop(&mut self, offset: usize, head: &For, out: &mut Sink) -> Result<Flow, Failure> {
+    pub(super) fn for_loop(&mut self, offset: usize, head: &For, out: &mut Printout) -> Result<Flow, Failure> {
         let at = |fault: Fault| fault.at(offset);
         let from = self.loop_start(head).map_err(at)?;
         let limit = self.count_of(head.limit.as_ref(), "limit").map_err(at)?;
@@ -58,7 +58,7 @@ impl Renderer<'_> {
         Ok(Flow::Normal)
     }
 
-    pub(super) fn table_row(&mut self, offset: usize, head: &TableRow, out: &mut Sink) -> Result<(), Failure> {
+    pub(super) fn table_row(&mut self, offset: usize, head: &TableRow, out: &mut Printout) -> Result<(), Failure> {
         let at = |fault: Fault| fault.at(offset);
         if !crate::compare::is_true(&*self.expression(&head.collection).map_err(at)?) {
             return Ok(());

@@ -19,9 +19,9 @@ use crate::filters::{Arguments, Call, Regexes, weight};
 use crate::limits::{Budget, RANGE_ITEMS};
 use crate::number::Number;
 use crate::print::text_of;
+use crate::printout::Printout;
 use crate::render::lookup::row_of;
 use crate::render::loops::{Round, RoundKind};
-use crate::sink::Sink;
 use crate::{Root, Variables};
 
 /// One render of one template.
@@ -81,14 +81,14 @@ impl<'t> Renderer<'t> {
 
     /// Renders nodes as text.
     pub(crate) fn text(mut self, nodes: &Block) -> Result<String, Failure> {
-        let mut out = Sink::text(128);
+        let mut out = Printout::text(128);
         self.block(nodes, &mut out)?;
         Ok(out.into_text())
     }
 
     /// Renders nodes as text that is one JSON value.
     pub(crate) fn json(mut self, nodes: &Block) -> Result<Value, Failure> {
-        let mut out = Sink::json();
+        let mut out = Printout::json();
         self.block(nodes, &mut out)?;
         out.into_json()
     }
@@ -104,7 +104,7 @@ impl<'t> Renderer<'t> {
         Ok(result.into_owned())
     }
 
-    fn block(&mut self, nodes: &Block, out: &mut Sink) -> Result<Flow, Failure> {
+    fn block(&mut self, nodes: &Block, out: &mut Printout) -> Result<Flow, Failure> {
         for node in nodes {
             let flow = self.node(node, out)?;
             if flow != Flow::Normal {
@@ -114,7 +114,7 @@ impl<'t> Renderer<'t> {
         Ok(Flow::Normal)
     }
 
-    fn node(&mut self, node: &Node, out: &mut Sink) -> Result<Flow, Failure> {
+    fn node(&mut self, node: &Node, out: &mut Printout) -> Result<Flow, Failure> {
         self.budget.step(1).map_err(|fault| fault.at(node.offset))?;
         match &node.kind {
             NodeKind::If { branches, otherwise } => self.conditional(branches, otherwise, out),
@@ -137,7 +137,7 @@ impl<'t> Renderer<'t> {
         }
     }
 
-    fn conditional(&mut self, branches: &[Branch], otherwise: &Block, out: &mut Sink) -> Result<Flow, Failure> {
+    fn conditional(&mut self, branches: &[Branch], otherwise: &Block, out: &mut Printout) -> Result<Flow, Failure> {
         for branch in branches {
             let holds = self.condition(&branch.condition).map_err(|fault| fault.at(branch.offset))?;
             if holds != branch.negated {
@@ -147,7 +147,7 @@ impl<'t> Renderer<'t> {
         self.block(otherwise, out)
     }
 
-    fn case(&mut self, subject: &Expression, arms: &[Arm], out: &mut Sink) -> Result<Flow, Failure> {
+    fn case(&mut self, subject: &Expression, arms: &[Arm], out: &mut Printout) -> Result<Flow, Failure> {
         let mut has_matched = false;
         for arm in arms {
             let rounds = match &arm.values {
@@ -166,14 +166,14 @@ impl<'t> Renderer<'t> {
     }
 
     fn capture(&mut self, name: &Arc<str>, block: &Block) -> Result<Flow, Failure> {
-        let mut captured = Sink::default();
+        let mut captured = Printout::default();
         let flow = self.block(block, &mut captured)?;
         self.set(name, Value::from(captured.into_text()), None);
         Ok(flow)
     }
 
     /// Renders a tag or output that has no block.
-    fn leaf(&mut self, kind: &NodeKind, offset: usize, out: &mut Sink) -> Result<(), Fault> {
+    fn leaf(&mut self, kind: &NodeKind, offset: usize, out: &mut Printout) -> Result<(), Fault> {
         match kind {
             NodeKind::Text(text) => self.literal(out, text, offset),
             NodeKind::Output(value) => self.output(value, offset, out),
@@ -202,20 +202,20 @@ impl<'t> Renderer<'t> {
     }
 
     /// Prints text of the template and counts it.
-    fn literal(&self, out: &mut Sink, text: &str, offset: usize) -> Result<(), Fault> {
+    fn literal(&self, out: &mut Printout, text: &str, offset: usize) -> Result<(), Fault> {
         let before = out.size();
         out.literal(text, offset);
         self.budget.produce(out.size() - before)
     }
 
     /// Prints a value and counts it.
-    fn print(&self, out: &mut Sink, value: &Value, offset: usize, is_json: bool) -> Result<(), Fault> {
+    fn print(&self, out: &mut Printout, value: &Value, offset: usize, is_json: bool) -> Result<(), Fault> {
         let before = out.size();
         out.value(value, offset, is_json)?;
         self.budget.produce(out.size() - before)
     }
 
-    fn output(&self, value: &Filtered, offset: usize, out: &mut Sink) -> Result<(), Fault> {
+    fn output(&self, value: &Filtered, offset: usize, out: &mut Printout) -> Result<(), Fault> {
         if let (Expression::Path(path), true) = (&value.base, value.filters.is_empty())
             && let Some(plain) = self.plain(path)
             && !matches!(plain, Value::List(_))
@@ -308,7 +308,7 @@ impl<'t> Renderer<'t> {
         Ok(values.get(turn))
     }
 
-    fn if_changed(&mut self, offset: usize, block: &Block, out: &mut Sink) -> Result<Flow, Failure> {
+    fn if_changed(&mut self, offset: usize, block: &Block, out: &mut Printout) -> Result<Flow, Failure> {
         let point = out.point();
         let flow = self.block(block, out)?;
         let printed = out.since(point);

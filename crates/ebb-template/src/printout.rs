@@ -8,7 +8,7 @@ use crate::print::{text_of, write_text};
 
 /// The output of a render.
 #[derive(Debug, Default)]
-pub(crate) struct Sink {
+pub(crate) struct Printout {
     text: String,
     body: Option<Body>,
 }
@@ -57,7 +57,7 @@ pub(crate) struct Point {
     marks: usize,
 }
 
-impl Sink {
+impl Printout {
     /// Collects text; `bytes` are expected.
     pub(crate) fn text(bytes: usize) -> Self {
         Self { text: String::with_capacity(bytes), body: None }
@@ -105,13 +105,11 @@ impl Sink {
     /// Appends a value; `is_json` says that it is text which is JSON already.
     pub(crate) fn value(&mut self, value: &Value, offset: usize, is_json: bool) -> Result<(), Fault> {
         let Some(body) = &mut self.body else {
-            return match value {
-                Value::Text(text) => {
-                    self.push(text);
-                    Ok(())
-                }
-                other => write_text(other, &mut self.text),
-            };
+            if let Value::Text(text) = value {
+                self.push(text);
+                return Ok(());
+            }
+            return write_text(value, &mut self.text);
         };
         let start = self.text.len();
         let is_in_string = body.state != State::Outside;
