@@ -54,6 +54,13 @@ bench *arguments:
     cargo build --release --locked -p ebb -p ebb-bench
     tests/servers.sh run -- target/release/ebb-bench {{ arguments }}
 
+# Fuzzes the templates of a language for some seconds: `just fuzz liquid 600`. New inputs go to fuzz/target/, faults to fuzz/artifacts/.
+fuzz language seconds='60':
+    command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+    mkdir -p fuzz/target/corpus/{{ language }}
+    cargo fuzz run -s none {{ language }} fuzz/target/corpus/{{ language }} fuzz/corpus/{{ language }} -- \
+        -dict=fuzz/{{ language }}.dict -max_len=2048 -timeout=10 -max_total_time={{ seconds }}
+
 # The main job on real data: the jaffle shop in Postgres, TPC-H in MariaDB, a kill in the middle. Prints docs/trial.md.
 trial:
     cargo build --release --locked

@@ -1,0 +1,4 @@
+//! Templates in the language `liquid`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ebb_fuzz::run(bytes, ebb_template::Language::Liquid));
