@@ -254,16 +254,10 @@ impl Compiler<'_> {
 
     fn parse(&mut self, text: &str, at: usize, path: &str, (language, form): (Language, Form)) -> Option<TemplateRule> {
         let source: Arc<str> = text.into();
-        let template = match Template::parse_as(text, language, form) {
-            Ok(template) => template,
-            Err(error) => {
-                self.faults.push(MappingFault::of_template(error, &source, at, path));
-                return None;
-            }
-        };
-        let found = template.check(&Names { columns: None, roots: Some(&ROOTS) });
+        let template = Template::parse_as(text, language, form);
+        let found = Template::faults(text, language, form, &Names { columns: None, roots: Some(&ROOTS) });
         self.faults.extend(found.into_iter().map(|error| MappingFault::of_template(error, &source, at, path)));
-        Some(TemplateRule { template: Arc::new(template), source, language })
+        Some(TemplateRule { template: Arc::new(template.ok()?), source, language })
     }
 
     fn list(&mut self, items: &[Node], at: usize, place: &Place<'_>) -> Option<Rule> {

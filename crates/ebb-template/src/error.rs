@@ -17,6 +17,8 @@ pub struct TemplateError {
     pub hint: Option<String>,
 }
 
+const JINJA: &str = "this looks like Jinja: set `language: jinja`";
+
 /// A fault that does not know its place yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -36,7 +38,12 @@ impl Fault {
 
     /// A fault of text that means something in Jinja and nothing in Liquid.
     pub(crate) fn jinja(message: &str) -> Self {
-        Self::new(format!("{message}; this looks like Jinja: set `language: jinja`"))
+        Self::new(format!("{message}; {JINJA}"))
+    }
+
+    /// Returns whether the template seems to be Jinja.
+    pub(crate) fn is_jinja(&self) -> bool {
+        self.message.ends_with(JINJA)
     }
 
     /// Places the fault at a byte offset.

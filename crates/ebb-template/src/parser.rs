@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::ast::{
-    Arm, Block, Branch, CycleGroup, Expression, Filtered, For, LoopOffset, Node, NodeKind, Step, TableRow,
+    Arm, Block, Branch, Condition, CycleGroup, Expression, Filtered, For, LoopOffset, Node, NodeKind, Step, TableRow,
 };
 use crate::error::{Failure, Fault, did_you_mean};
 use crate::expression::Cursor;
@@ -59,14 +59,23 @@ const TAGS: [&str; 18] = [
     "unless",
 ];
 
-/// Parses `source`.
-pub(crate) fn parse(source: &str) -> Result<Tree, Failure> {
-    let mut parser = Parser { scanner: Scanner::new(source), depth: 0, saw_tag: false, outputs: Vec::new() };
-    let (nodes, end) = parser.block(&[])?;
-    debug_assert!(end.is_none(), "only a listed tag ends a block");
+/// What stands for a loop whose head cannot be read.
+const NOTHING: NodeKind = NodeKind::If { branches: Vec::new(), otherwise: Block::new() };
+
+/// Parses `source`; the second part are all faults, and where there is one, the tree lacks what it is about.
+pub(crate) fn parse(source: &str) -> (Tree, Vec<Failure>) {
+    let mut parser =
+        Parser { scanner: Scanner::new(source), depth: 0, saw_tag: false, outputs: Vec::new(), faults: Vec::new() };
+    let nodes = match parser.block(&[]) {
+        Ok((nodes, _)) => nodes,
+        Err(failure) => {
+            parser.faults.push(failure);
+            Block::new()
+        }
+    };
     let trimmed_start = source.len() - source.trim_start().len();
     let is_expression = !parser.saw_tag && parser.outputs == [(trimmed_start, source.trim_end().len())];
-    Ok(Tree { nodes, is_expression })
+    (Tree { nodes, is_expression }, parser.faults)
 }
 
 struct Parser<'s> {
@@ -75,6 +84,8 @@ struct Parser<'s> {
     saw_tag: bool,
     /// Where each output begins and ends.
     outputs: Vec<(usize, usize)>,
+    /// The faults after which reading went on.
+    faults: Vec<Failure>,
 }
 
 /// The tag that ended a block.
@@ -91,13 +102,14 @@ impl<'s> Parser<'s> {
         while let Some(piece) = self.scanner.next()? {
             match piece {
                 Piece::Text { offset, text } => {
-                    jinja_comment(offset, text)?;
+                    self.faults.extend(jinja_comment(offset, text));
                     push_text(&mut nodes, offset, text);
                 }
                 Piece::Output { offset, markup, end } => {
                     self.outputs.push((offset, end));
-                    let value = output(markup).map_err(|fault| fault.at(offset))?;
-                    nodes.push(Node { offset, kind: NodeKind::Output(value) });
+                    if let Some(value) = self.keep(offset, output(markup)) {
+                        nodes.push(Node { offset, kind: NodeKind::Output(value) });
+                    }
                 }
                 Piece::Tag { offset, name, markup } => {
                     self.saw_tag = true;
@@ -109,6 +121,11 @@ impl<'s> Parser<'s> {
             }
         }
         Ok((nodes, None))
+    }
+
+    /// Remembers the fault of an output or of a tag's markup: what follows can still be read.
+    fn keep<T>(&mut self, offset: usize, read: Result<T, Fault>) -> Option<T> {
+        read.map_err(|fault| self.faults.push(fault.at(offset))).ok()
     }
 
     /// Reads a block that must be ended by one of `ends`.
@@ -123,7 +140,7 @@ impl<'s> Parser<'s> {
         let closing = ends.last().copied().unwrap_or_default();
         let end = end.ok_or_else(|| not_closed(name, closing, offset))?;
         if end.name == closing && !end.markup.is_empty() {
-            return Err(Fault::new(format!("unexpected text after `{closing}`")).at(end.offset));
+            self.faults.push(Fault::new(format!("unexpected text after `{closing}`")).at(end.offset));
         }
         Ok((nodes, end))
     }
@@ -135,21 +152,28 @@ impl<'s> Parser<'s> {
             "for" => self.for_loop(offset, markup)?,
             "tablerow" => self.table_row(offset, markup)?,
             "ifchanged" => {
-                Cursor::new(markup).finish().map_err(|fault| fault.at(offset))?;
+                self.keep(offset, Cursor::new(markup).finish());
                 NodeKind::IfChanged(self.closed(("ifchanged", offset), &["endifchanged"])?.0)
             }
             "capture" => self.capture(offset, markup)?,
             "raw" => {
-                Cursor::new(markup).finish().map_err(|fault| fault.at(offset))?;
+                self.keep(offset, Cursor::new(markup).finish());
                 let text = self.scanner.verbatim("raw", "endraw", false, offset)?;
                 push_text(nodes, self.scanner.offset_of(text), text);
                 return Ok(());
             }
             "comment" => return self.scanner.verbatim("comment", "endcomment", true, offset).map(|_| ()),
             "doc" => return self.scanner.verbatim("doc", "enddoc", false, offset).map(|_| ()),
-            "#" => return inline_comment(markup).map_err(|fault| fault.at(offset)),
+            "#" => {
+                self.keep(offset, inline_comment(markup));
+                return Ok(());
+            }
             "liquid" => return self.liquid(markup, nodes),
-            _ => simple_tag(name, markup).map_err(|fault| fault.at(offset))?,
+            _ if TAGS.contains(&name) => match self.keep(offset, simple_tag(name, markup)) {
+                Some(kind) => kind,
+                None => return Ok(()),
+            },
+            _ => return Err(unknown_tag(name).at(offset)),
         };
         nodes.push(Node { offset, kind });
         Ok(())
@@ -173,21 +197,22 @@ impl<'s> Parser<'s> {
             let ends: &[&str] =
                 if closing == "endif" { &["elsif", "else", "endif"] } else { &["elsif", "else", "endunless"] };
             let condition = if head.name == "else" {
-                Cursor::new(head.markup).finish().map_err(|fault| fault.at(head.offset))?;
+                self.keep(head.offset, Cursor::new(head.markup).finish());
                 None
             } else {
-                Some(Cursor::new(head.markup).condition().map_err(|fault| fault.at(head.offset))?)
+                let condition = self.keep(head.offset, Cursor::new(head.markup).condition());
+                Some(condition.unwrap_or(Condition { tests: Vec::new() }))
             };
             let (block, end) = self.closed((name, offset), ends)?;
             match condition {
                 Some(_) if otherwise.is_some() => {
-                    return Err(Fault::new("`elsif` comes after `else`").at(head.offset));
+                    self.faults.push(Fault::new("`elsif` comes after `else`").at(head.offset));
                 }
                 Some(condition) => {
                     let negated = head.name == "unless";
                     branches.push(Branch { offset: head.offset, negated, condition, block });
                 }
-                None if otherwise.is_some() => return Err(Fault::new("a second `else`").at(head.offset)),
+                None if otherwise.is_some() => self.faults.push(Fault::new("a second `else`").at(head.offset)),
                 None => otherwise = Some(block),
             }
             head = end;
@@ -208,18 +233,18 @@ impl<'s> Parser<'s> {
     fn case(&mut self, offset: usize, markup: &'s str) -> Result<NodeKind, Failure> {
         let mut cursor = Cursor::new(markup);
         let subject = cursor.expression().and_then(|subject| cursor.finish().map(|()| subject));
-        let subject = subject.map_err(|fault| fault.at(offset))?;
+        let subject = self.keep(offset, subject).unwrap_or(Expression::Blank);
         let ends = ["when", "else", "endcase"];
         let (before, mut head) = self.closed(("case", offset), &ends)?;
         if !is_blank(&before) {
-            return Err(Fault::new("only whitespace may stand between `case` and the first `when`").at(offset));
+            self.faults.push(Fault::new("only whitespace may stand between `case` and the first `when`").at(offset));
         }
         let mut arms = Vec::new();
         while head.name != "endcase" {
             let values = if head.name == "when" {
-                Some(when_values(head.markup).map_err(|fault| fault.at(head.offset))?)
+                Some(self.keep(head.offset, when_values(head.markup)).unwrap_or_default())
             } else {
-                Cursor::new(head.markup).finish().map_err(|fault| fault.at(head.offset))?;
+                self.keep(head.offset, Cursor::new(head.markup).finish());
                 None
             };
             let (block, end) = self.closed(("case", offset), &ends)?;
@@ -235,13 +260,15 @@ impl<'s> Parser<'s> {
     }
 
     fn for_loop(&mut self, offset: usize, markup: &'s str) -> Result<NodeKind, Failure> {
-        let mut head = for_head(markup).map_err(|fault| fault.at(offset))?;
+        let head = self.keep(offset, for_head(markup));
         let (block, end) = self.closed(("for", offset), &["else", "endfor"])?;
-        head.block = block;
+        let mut otherwise = Block::new();
         if end.name == "else" {
-            Cursor::new(end.markup).finish().map_err(|fault| fault.at(end.offset))?;
-            head.otherwise = self.closed(("for", offset), &["endfor"])?.0;
+            self.keep(end.offset, Cursor::new(end.markup).finish());
+            otherwise = self.closed(("for", offset), &["endfor"])?.0;
         }
+        let Some(mut head) = head else { return Ok(NOTHING) };
+        (head.block, head.otherwise) = (block, otherwise);
         if is_blank(&head.block) && is_blank(&head.otherwise) {
             drop_text(&mut head.block);
             drop_text(&mut head.otherwise);
@@ -250,25 +277,25 @@ impl<'s> Parser<'s> {
     }
 
     fn table_row(&mut self, offset: usize, markup: &'s str) -> Result<NodeKind, Failure> {
-        let mut head = table_row_head(markup).map_err(|fault| fault.at(offset))?;
-        head.block = self.closed(("tablerow", offset), &["endtablerow"])?.0;
+        let head = self.keep(offset, table_row_head(markup));
+        let block = self.closed(("tablerow", offset), &["endtablerow"])?.0;
+        let Some(mut head) = head else { return Ok(NOTHING) };
+        head.block = block;
         Ok(NodeKind::TableRow(Box::new(head)))
     }
 
     fn capture(&mut self, offset: usize, markup: &'s str) -> Result<NodeKind, Failure> {
-        let name = target(markup).map_err(|fault| fault.at(offset))?;
+        let name = self.keep(offset, target(markup)).unwrap_or_default();
         let (block, _) = self.closed(("capture", offset), &["endcapture"])?;
         Ok(NodeKind::Capture { name, block })
     }
 }
 
-/// Refuses `{# … #}`, which Liquid would print.
-fn jinja_comment(offset: usize, text: &str) -> Result<(), Failure> {
-    let Some(at) = text.find("{#").filter(|at| text.get(*at..).is_some_and(|rest| rest.contains("#}"))) else {
-        return Ok(());
-    };
+/// Returns the fault of `{# … #}`, which Liquid would print.
+fn jinja_comment(offset: usize, text: &str) -> Option<Failure> {
+    let at = text.find("{#").filter(|at| text.get(*at..).is_some_and(|rest| rest.contains("#}")))?;
     let fault = Fault::jinja("`{# … #}` is no comment in Liquid");
-    Err(fault.hint("or write `{% comment %}`; `{% raw %}` keeps it as text").at(offset + at))
+    Some(fault.hint("or write `{% comment %}`; `{% raw %}` keeps it as text").at(offset + at))
 }
 
 fn push_text(nodes: &mut Block, offset: usize, text: &str) {

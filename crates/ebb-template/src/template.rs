@@ -156,7 +156,10 @@ impl Template {
         }
         let inner = match language {
             Language::Liquid => {
-                let tree = parser::parse(source).map_err(|failure| failure.place(source))?;
+                let (tree, faults) = parser::parse(source);
+                if let Some(first) = faults.into_iter().min_by_key(|failure| failure.offset) {
+                    return Err(first.place(source));
+                }
                 let knows_now = names::knows_now(&tree.nodes);
                 let lone = tree.lone_column().map(|column| Lone { column, guess: AtomicUsize::new(0) });
                 Inner::Liquid(Liquid { source: source.to_owned(), tree, regexes: Regexes::default(), knows_now, lone })
@@ -167,6 +170,27 @@ impl Template {
             }
         };
         Ok(Self { form, inner: Arc::new(inner) })
+    }
+
+    /// Returns every fault that [`Template::parse_as`] and [`Template::check`] find, in the order of the template.
+    ///
+    /// Where the template seems to be in the other language, that alone is told; Jinja's parser stops at its first fault.
+    pub fn faults(source: &str, language: Language, form: Form, names: &Names<'_>) -> Vec<TemplateError> {
+        let first = match Self::parse_as(source, language, form) {
+            Ok(template) => return template.check(names),
+            Err(error) => error,
+        };
+        if language == Language::Jinja || source.len() > SOURCE_BYTES {
+            return vec![first];
+        }
+        let (tree, mut faults) = parser::parse(source);
+        if let Some(other) = faults.iter().find(|failure| failure.fault.is_jinja()) {
+            return vec![other.clone().place(source)];
+        }
+        // A variable may be unknown only because its `assign` cannot be read.
+        faults.extend(names::check(&tree.nodes, &Names { roots: None, ..*names }));
+        faults.sort_by_key(|failure| failure.offset);
+        faults.into_iter().map(|failure| failure.place(source)).collect()
     }
 
     /// Returns a fault for each unknown variable and column, in the order of the template, and for JSON that no row can

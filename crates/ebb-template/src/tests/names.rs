@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{liquid, shown};
-use crate::{Language, Names, Reads, Template};
+use crate::{Form, Language, Names, Reads, Template};
 
 fn check(source: &str, language: Language, expected: &[&str]) {
     let names = Names { columns: Some(&["id", "name", "mrr cents", "items"]), roots: Some(&["context"]) };
@@ -153,4 +153,40 @@ fn an_expression_is_one_output_and_nothing_else() {
     }
     assert!(!is("{% comment %}{% endcomment %}{{ a }}", Language::Liquid));
     assert!(!is("{% echo a %}", Language::Liquid));
+}
+
+#[test]
+fn every_fault_of_a_template_is_told_at_once() {
+    let told = |source: &str| {
+        let names = Names { columns: Some(&["plan", "l"]), roots: Some(&["context"]) };
+        let faults = Template::faults(source, Language::Liquid, Form::Value, &names);
+        faults.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(
+            "{{ plan | upcas }}{{ row.plna }}\n{% if plan = 1 %}{{ plan | append }}{% endif %}{% for x l %}{{ x }}{% endfor %}"
+        ),
+        [
+            "unknown filter `upcas` (line 1, column 1)",
+            "unknown column `plna` (line 1, column 19)",
+            "unexpected `=` (line 2, column 1)",
+            "filter `append` takes 1 argument, not 0 (line 2, column 18)",
+            "`in` is missing after `for x` (line 2, column 48)",
+        ]
+    );
+    assert_eq!(
+        told("{{ a | upcas }}{% if %}"),
+        [
+            "unknown filter `upcas` (line 1, column 1)",
+            "a value is missing (line 1, column 16)",
+            "`if` is not closed by `endif` (line 1, column 16)",
+        ]
+    );
+    assert_eq!(
+        told("{{ plan | upcas }}{{ plan | default('x') }}"),
+        [
+            "`default(…)` is a call; Liquid writes `default: …`; this looks like Jinja: set `language: jinja` (line 1, column 19)"
+        ]
+    );
+    assert_eq!(told("{{ plan | upcase }}"), Vec::<String>::new());
 }
