@@ -1,11 +1,11 @@
 //! The tree that the parser builds and that the checks and the renderer walk.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use ebb_row::Value;
 
 use crate::filters::Filter;
+use crate::render::lookup::ColumnPlace;
 
 /// What is between two tags of a block.
 pub(crate) type Block = Vec<Node>;
@@ -167,8 +167,8 @@ pub(crate) struct Path {
     pub(crate) steps: Vec<Step>,
     /// The root is called `row` or `record`.
     pub(crate) is_row: bool,
-    /// Where the column was found last time; only a guess.
-    pub(crate) column_guess: AtomicUsize,
+    /// Where its column stands in the row.
+    pub(crate) place: ColumnPlace,
 }
 
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! Parses what stands inside outputs and tags.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use bigdecimal::BigDecimal;
 use ebb_row::Value;
@@ -12,6 +11,7 @@ use crate::ast::{
 use crate::error::{Fault, did_you_mean};
 use crate::filters::{Asks, Filter, filter, filters};
 use crate::limits::NESTING;
+use crate::render::lookup::ColumnPlace;
 
 /// Reads the markup of one tag or output from left to right.
 #[derive(Debug)]
@@ -326,8 +326,7 @@ impl<'s> Cursor<'s> {
                 }
             } else {
                 let is_row = matches!(&root, PathRoot::Name(name) if &**name == "row" || &**name == "record");
-                let column_guess = AtomicUsize::new(0);
-                return Ok(Expression::Path(Box::new(Path { root, steps, is_row, column_guess })));
+                return Ok(Expression::Path(Box::new(Path { root, steps, is_row, place: ColumnPlace::default() })));
             }
         }
     }

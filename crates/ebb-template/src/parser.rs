@@ -520,7 +520,7 @@ fn cycle(markup: &str) -> Result<NodeKind, Fault> {
         CycleGroup::Named(first)
     } else {
         values.push(first);
-        CycleGroup::Values(markup.into())
+        CycleGroup::Values(without_blanks(markup).into())
     };
     while cursor.take(",") {
         if cursor.is_at_end() {

@@ -95,7 +95,7 @@ impl Printout {
     /// Appends text; what is set aside for it doubles, but never beyond what a render may print.
     fn push(&mut self, text: &str) {
         let free = self.text.capacity() - self.text.len();
-        if text.len() > free && self.text.len() > PRODUCED_BYTES / 4 {
+        if text.len() > free && self.text.len() > PRODUCED_BYTES / 16 {
             let rest = (PRODUCED_BYTES + 1024).saturating_sub(self.text.len());
             self.text.reserve_exact(rest.max(text.len()));
         }

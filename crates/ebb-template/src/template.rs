@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use chrono::{DateTime, Utc};
 use ebb_row::{Row, Value, write_json};
@@ -13,7 +12,7 @@ use crate::names::{self, Names, Reads};
 use crate::parser::{self, Tree};
 use crate::printout::{Printout, is_word};
 use crate::render::Renderer;
-use crate::render::lookup::{column, row_of};
+use crate::render::lookup::{ColumnPlace, row_of};
 
 /// The language of a template.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,8 +117,7 @@ struct Liquid {
 #[derive(Debug)]
 struct Lone {
     column: Arc<str>,
-    /// Where the column was found last time; only a guess.
-    guess: AtomicUsize,
+    place: ColumnPlace,
 }
 
 impl Liquid {
@@ -127,8 +125,7 @@ impl Liquid {
     fn cell<'v>(&self, variables: &'v dyn Variables) -> Option<&'v Value> {
         let lone = self.lone.as_ref()?;
         let Some(Root::Row(row)) = row_of(variables) else { return None };
-        column(row, &lone.column, &lone.guess)
-            .filter(|cell| !matches!(cell, Value::Float(number) if !number.is_finite()))
+        lone.place.cell(row, &lone.column).filter(|cell| !matches!(cell, Value::Float(number) if !number.is_finite()))
     }
 
     fn renderer<'t>(&'t self, variables: &'t dyn Variables) -> Renderer<'t> {
@@ -161,7 +158,7 @@ impl Template {
                     return Err(first.place(source));
                 }
                 let knows_now = names::knows_now(&tree.nodes);
-                let lone = tree.lone_column().map(|column| Lone { column, guess: AtomicUsize::new(0) });
+                let lone = tree.lone_column().map(|column| Lone { column, place: ColumnPlace::default() });
                 Inner::Liquid(Liquid { source: source.to_owned(), tree, regexes: Regexes::default(), knows_now, lone })
             }
             Language::Jinja => {

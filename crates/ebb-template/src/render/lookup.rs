@@ -1,8 +1,8 @@
 //! What a path means: names, columns, fields, positions.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering as Atomic};
+use std::sync::{Arc, OnceLock};
 
 use ebb_row::{Object, Row, Value};
 
@@ -36,7 +36,7 @@ impl Renderer<'_> {
             (_, Some(value)) => value,
             (Some(row), None) if path.is_row => {
                 let Some(Step::Key { key, .. }) = steps.next() else { return None };
-                column(row, key, &path.column_guess)?
+                path.place.cell(row, key)?
             }
             (_, None) => return None,
         };
@@ -108,7 +108,7 @@ impl Renderer<'_> {
             None => {}
         }
         let column = match row() {
-            Some(Root::Row(row)) => column(row, name, &path.column_guess),
+            Some(Root::Row(row)) => path.place.cell(row, name),
             Some(Root::Value(value)) => value.as_object().and_then(|object| object.get(name)),
             None => None,
         };
@@ -129,7 +129,7 @@ impl Renderer<'_> {
             Place::Value(Cow::Owned(value)) => {
                 Cow::Owned(field(&value, key).cloned().unwrap_or_else(|| answer(&value)))
             }
-            Place::Row(row) => match column(row, key, &path.column_guess) {
+            Place::Row(row) => match path.place.cell(row, key) {
                 Some(found) => Cow::Borrowed(found),
                 None if is_command => Cow::Owned(command(&Value::Object(whole_row(row)), key)),
                 None => Cow::Owned(Value::Null),
@@ -165,15 +165,29 @@ fn index_of(place: Place<'_>, index: i128) -> Place<'_> {
     })
 }
 
-/// Returns a cell; the position found last time is tried first.
-pub(crate) fn column<'r>(row: &'r Row, name: &str, guessed: &AtomicUsize) -> Option<&'r Value> {
-    let guess = guessed.load(Atomic::Relaxed);
-    if row.names().get(guess).is_some_and(|candidate| &**candidate == name) {
-        return row.at(guess);
+/// Where a column was found last time.
+#[derive(Debug, Default)]
+pub(crate) struct ColumnPlace {
+    /// Only a guess: rows of another model may come.
+    at: AtomicUsize,
+    /// The row's own copy of the name, as first found: known by its address, it needs no comparison.
+    name: OnceLock<Arc<str>>,
+}
+
+impl ColumnPlace {
+    /// Returns the cell of the column `name`.
+    pub(crate) fn cell<'r>(&self, row: &'r Row, name: &str) -> Option<&'r Value> {
+        let guess = self.at.load(Atomic::Relaxed);
+        if let Some(candidate) = row.names().get(guess)
+            && (self.name.get().is_some_and(|known| Arc::ptr_eq(known, candidate)) || &**candidate == name)
+        {
+            return row.at(guess);
+        }
+        let found = row.names().iter().position(|candidate| &**candidate == name)?;
+        self.at.store(found, Atomic::Relaxed);
+        self.name.get_or_init(|| row.names().get(found).map_or_else(|| name.into(), Arc::clone));
+        row.at(found)
     }
-    let found = row.names().iter().position(|candidate| &**candidate == name)?;
-    guessed.store(found, Atomic::Relaxed);
-    row.at(found)
 }
 
 fn whole_row(row: &Row) -> Object {

@@ -1,5 +1,6 @@
 //! `for` and `tablerow`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ebb_row::{Object, Value, ValueKind};
@@ -142,7 +143,10 @@ impl Renderer<'_> {
         let limit = end.saturating_sub(from);
         let collection = self.expression(collection)?;
         let pair = |(name, field): (&Arc<str>, &Value)| Value::List(vec![Value::Text(Arc::clone(name)), field.clone()]);
-        let items: Vec<Value> = if let Value::List(items) = &*collection {
+        let items: Vec<Value> = if let Cow::Owned(Value::List(items)) = collection {
+            // In the list's own memory.
+            items.into_iter().skip(from).take(limit).collect()
+        } else if let Value::List(items) = &*collection {
             items.iter().skip(from).take(limit).cloned().collect()
         } else if let Value::Object(object) = &*collection {
             object.iter().skip(from).take(limit).map(pair).collect()

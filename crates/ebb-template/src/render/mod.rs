@@ -398,7 +398,11 @@ impl<'t> Renderer<'t> {
     fn filter<'s>(&'s self, call: &'s FilterCall, input: Cow<'s, Value>) -> Result<Cow<'s, Value>, Fault> {
         let mut arguments = Arguments::default();
         for argument in &call.positional {
-            arguments.positional.push(self.expression(argument)?);
+            let range = if call.filter.prints_ranges { self.range_bounds(argument)? } else { None };
+            arguments.positional.push(match range {
+                Some((first, last)) => Cow::Owned(Value::from(format!("{first}..{last}"))),
+                None => self.expression(argument)?,
+            });
         }
         for (name, argument) in &call.named {
             arguments.named.push((name, self.expression(argument)?));
