@@ -45,6 +45,11 @@ bless *arguments:
 sim seed:
     EBB_SIM_SEED={{ seed }} cargo nextest run -p ebb-tests --no-capture -E 'test(simulation)'
 
+# Random templates through ebb and through Ruby's Liquid, compared: `just liquid-diff 100000 7` for more, of another seed.
+liquid-diff count='30000' seed='1' *arguments:
+    cargo build --locked -p ebb
+    python3 tests/liquid-diff/compare.py {{ count }} {{ seed }} --ebb "${CARGO_TARGET_DIR:-target}/debug/ebb" --cache "${CARGO_TARGET_DIR:-target}/liquid-diff" {{ arguments }}
+
 # The example project against the sandbox. Needs no keys and no servers.
 demo *arguments:
     cargo run --release -- demo {{ arguments }}

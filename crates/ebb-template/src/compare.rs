@@ -93,9 +93,9 @@ pub(crate) fn order(left: &Value, right: &Value) -> Result<Option<Ordering>, Fau
     }
 }
 
-/// Returns whether text holds text, a list an item, or an object a key.
+/// Returns whether text holds text, a list an item, or an object a key; nothing holds nil or false.
 pub(crate) fn contains(left: &Value, right: &Value) -> Result<bool, Fault> {
-    if right.is_null() {
+    if !is_true(right) {
         return Ok(false);
     }
     Ok(match left {

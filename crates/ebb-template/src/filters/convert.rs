@@ -123,5 +123,9 @@ fn boolean(value: &Value) -> Option<bool> {
 }
 
 fn includes<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
-    contains(&input, arguments.value(0)).map(|found| Cow::Owned(Value::Bool(found)))
+    let value = arguments.value(0);
+    if let (Value::List(items), Value::Bool(_)) = (&*input, value) {
+        return Ok(Cow::Owned(Value::Bool(items.contains(value))));
+    }
+    contains(&input, value).map(|found| Cow::Owned(Value::Bool(found)))
 }
