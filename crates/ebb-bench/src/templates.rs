@@ -55,6 +55,24 @@ struct Sample {
     object: liquid::Object,
 }
 
+/// What a side has written, into the buffer that it takes.
+#[derive(Default)]
+struct Written {
+    text: String,
+    bytes: Vec<u8>,
+}
+
+impl Written {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.bytes.clear();
+    }
+
+    fn as_text(&self) -> anyhow::Result<&str> {
+        if self.bytes.is_empty() { Ok(&self.text) } else { Ok(std::str::from_utf8(&self.bytes)?) }
+    }
+}
+
 impl Variables for Sample {
     fn root(&self, name: &str) -> Option<Root<'_>> {
         (name == "row").then_some(Root::Row(&self.row))
@@ -69,10 +87,10 @@ pub(crate) fn p14() -> anyhow::Result<()> {
     let names = data.first().map(|data| data.row.names().to_vec()).context("there are rows")?;
     let traits = Traits { bound: bind(&names)?, context: context()? };
     let body = parse(&body())?;
-    let mut out = Vec::new();
+    let mut out = Written::default();
     let figure = compare(
         &data,
-        |data, text| traits.write(&data.row, text),
+        |data, out| traits.write(&data.row, &mut out.bytes),
         |data, text| render_peer(&body, &data.object, text),
         &mut out,
     )?;
@@ -81,14 +99,12 @@ pub(crate) fn p14() -> anyhow::Result<()> {
     for (label, source, bar) in [("lone column", LONE, 10.0), ("text", TEXT, 1.2), ("tag-heavy", TAGS, 0.8)] {
         let own = Template::parse(source, Language::Liquid)?;
         let peer = parse(source)?;
-        let figure = compare(
-            &data,
-            |data, text| render_own(&own, data, text),
-            |data, text| render_peer(&peer, &data.object, text),
-            &mut out,
-        )?;
+        let theirs = |data: &Sample, out: &mut Written| render_peer(&peer, &data.object, out);
+        let figure = compare(&data, |data, out| render_own(&own, data, out), theirs, &mut out)?;
         figure.say(label);
         say(&format!("  {label} = {:.2} (bar {bar})", figure.ratio));
+        let figure = compare(&data, |data, out| render_value(&own, data, out), theirs, &mut out)?;
+        figure.say(&format!("{label}, as a value"));
     }
     Ok(())
 }
@@ -117,18 +133,18 @@ impl Figure {
 /// Checks that both sides give the same bytes for each row, then measures them in turns.
 fn compare(
     data: &[Sample],
-    own: impl Fn(&Sample, &mut Vec<u8>) -> anyhow::Result<()>,
-    peer: impl Fn(&Sample, &mut Vec<u8>) -> anyhow::Result<()>,
-    out: &mut Vec<u8>,
+    own: impl Fn(&Sample, &mut Written) -> anyhow::Result<()>,
+    peer: impl Fn(&Sample, &mut Written) -> anyhow::Result<()>,
+    out: &mut Written,
 ) -> anyhow::Result<Figure> {
     let mut bytes = 0;
     for data in data {
         out.clear();
         own(data, out)?;
-        let text = String::from_utf8(out.clone())?;
+        let text = out.as_text()?.to_owned();
         out.clear();
         peer(data, out)?;
-        ensure!(text.as_bytes() == out.as_slice(), "ebb: {text}\nliquid: {}", String::from_utf8_lossy(out));
+        ensure!(text == out.as_text()?, "ebb: {text}\nliquid: {}", out.as_text()?);
         bytes = text.len();
     }
     let own_passes = passes(data, &own, out)?;
@@ -160,8 +176,8 @@ fn compare(
 /// Returns how many passes over the rows fill a turn; warms up by the way.
 fn passes(
     data: &[Sample],
-    render: impl Fn(&Sample, &mut Vec<u8>) -> anyhow::Result<()>,
-    out: &mut Vec<u8>,
+    render: impl Fn(&Sample, &mut Written) -> anyhow::Result<()>,
+    out: &mut Written,
 ) -> anyhow::Result<u32> {
     let mut passes = 1;
     while turn(data, &render, passes, out)? * f64::from(passes) * small(data.len())? < TURN_NS {
@@ -173,9 +189,9 @@ fn passes(
 /// Renders every row `passes` times and returns the CPU time of one render in ns.
 fn turn(
     data: &[Sample],
-    render: impl Fn(&Sample, &mut Vec<u8>) -> anyhow::Result<()>,
+    render: impl Fn(&Sample, &mut Written) -> anyhow::Result<()>,
     passes: u32,
-    out: &mut Vec<u8>,
+    out: &mut Written,
 ) -> anyhow::Result<f64> {
     let start = cpu_ns()?;
     for _ in 0..passes {
@@ -268,15 +284,20 @@ fn parse(source: &str) -> anyhow::Result<liquid::Template> {
     Ok(liquid::ParserBuilder::with_stdlib().build()?.parse(source)?)
 }
 
-fn render_own(template: &Template, data: &Sample, out: &mut Vec<u8>) -> anyhow::Result<()> {
+fn render_own(template: &Template, data: &Sample, out: &mut Written) -> anyhow::Result<()> {
+    Ok(template.render_text_to(data, &mut out.text)?)
+}
+
+/// The value of a template, as a mapping takes it.
+fn render_value(template: &Template, data: &Sample, out: &mut Written) -> anyhow::Result<()> {
     let Value::Text(text) = template.render(data)? else { bail!("the result is no text") };
-    out.extend_from_slice(text.as_bytes());
+    out.text.push_str(&text);
     Ok(())
 }
 
-fn render_peer(template: &liquid::Template, object: &liquid::Object, out: &mut Vec<u8>) -> anyhow::Result<()> {
+fn render_peer(template: &liquid::Template, object: &liquid::Object, out: &mut Written) -> anyhow::Result<()> {
     let globals: &dyn ObjectView = object;
-    Ok(template.render_to(out, globals)?)
+    Ok(template.render_to(&mut out.bytes, globals)?)
 }
 
 /// A row of the account sync, with a list of 20 tags besides.

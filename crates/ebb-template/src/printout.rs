@@ -58,9 +58,9 @@ pub(crate) struct Point {
 }
 
 impl Printout {
-    /// Collects text; `bytes` are expected.
-    pub(crate) fn text(bytes: usize) -> Self {
-        Self { text: String::with_capacity(bytes), body: None }
+    /// Collects text behind `text`.
+    pub(crate) fn behind(text: String) -> Self {
+        Self { text, body: None }
     }
 
     /// Collects text that must become JSON.

@@ -7,7 +7,7 @@ use crate::ast::{Block, Node, NodeKind};
 use crate::error::{Failure, Fault, TemplateError};
 use crate::filters::Regexes;
 use crate::jinja::Jinja;
-use crate::limits::SOURCE_BYTES;
+use crate::limits::{PRODUCED_BYTES, SOURCE_BYTES};
 use crate::names::{self, Names, Reads};
 use crate::parser::{self, Tree};
 use crate::printout::{Printout, is_word};
@@ -250,13 +250,13 @@ impl Template {
             return Ok(cell.clone());
         }
         let (source, result) = match (&*self.inner, self.form) {
-            (_, Form::Text) => return self.text(variables).map(Value::from),
+            (_, Form::Text) => return self.render_text(variables).map(Value::from),
             (Inner::Liquid(liquid), Form::Json) => {
                 (liquid.source.as_str(), liquid.renderer(variables).json(&liquid.tree.nodes))
             }
             (Inner::Liquid(liquid), Form::Value) => {
                 let Some((offset, value)) = liquid.tree.expression() else {
-                    return self.text(variables).map(Value::from);
+                    return self.render_text(variables).map(Value::from);
                 };
                 (liquid.source.as_str(), liquid.renderer(variables).value(value).map_err(|fault| fault.at(offset)))
             }
@@ -271,21 +271,38 @@ impl Template {
     /// # Errors
     /// What is wrong with this row; the row is to be rejected.
     pub fn render_text(&self, variables: &dyn Variables) -> Result<String, TemplateError> {
-        if self.form != Form::Json {
-            return self.text(variables);
-        }
-        let mut out = Vec::new();
-        let written = write_json(&self.render(variables)?, &mut out).map_err(|error| Fault::new(error.to_string()));
-        let text = written.and_then(|()| String::from_utf8(out).map_err(|_| Fault::new("the JSON is not UTF-8")));
-        text.map_err(|fault| fault.at(0).place(""))
+        let mut out = String::with_capacity(128);
+        self.render_text_to(variables, &mut out)?;
+        Ok(out)
     }
 
-    fn text(&self, variables: &dyn Variables) -> Result<String, TemplateError> {
-        let (source, result): (&str, Result<String, Failure>) = match &*self.inner {
-            Inner::Liquid(liquid) => (&liquid.source, liquid.renderer(variables).text(&liquid.tree.nodes)),
-            Inner::Jinja(jinja) => (jinja.source(), jinja.render_text(variables)),
+    /// Appends to `out` what [`Template::render_text`] returns; after an error `out` is as before.
+    ///
+    /// # Errors
+    /// As [`Template::render_text`].
+    pub fn render_text_to(&self, variables: &dyn Variables, out: &mut String) -> Result<(), TemplateError> {
+        let (source, rendered) = match (&*self.inner, self.form) {
+            (_, Form::Json) => {
+                let mut json = Vec::new();
+                let written =
+                    write_json(&self.render(variables)?, &mut json).map_err(|error| Fault::new(error.to_string()));
+                out.push_str(&String::from_utf8_lossy(&json));
+                ("", written.map_err(|fault| fault.at(0)))
+            }
+            (Inner::Liquid(liquid), Form::Value | Form::Text) => {
+                if let Some(Value::Text(text)) = liquid.cell(variables)
+                    && text.len() <= PRODUCED_BYTES
+                {
+                    out.push_str(text);
+                    return Ok(());
+                }
+                (liquid.source.as_str(), liquid.renderer(variables).text(&liquid.tree.nodes, out))
+            }
+            (Inner::Jinja(jinja), Form::Value | Form::Text) => {
+                (jinja.source(), jinja.render_text(variables).map(|text| out.push_str(&text)))
+            }
         };
-        result.map_err(|failure| failure.place(source))
+        rendered.map_err(|failure| failure.place(source))
     }
 }
 

@@ -79,11 +79,16 @@ impl<'t> Renderer<'t> {
         }
     }
 
-    /// Renders nodes as text.
-    pub(crate) fn text(mut self, nodes: &Block) -> Result<String, Failure> {
-        let mut out = Printout::text(128);
-        self.block(nodes, &mut out)?;
-        Ok(out.into_text())
+    /// Renders nodes as text behind `out`; after a fault it is as before.
+    pub(crate) fn text(mut self, nodes: &Block, out: &mut String) -> Result<(), Failure> {
+        let before = out.len();
+        let mut printout = Printout::behind(std::mem::take(out));
+        let rendered = self.block(nodes, &mut printout);
+        *out = printout.into_text();
+        if rendered.is_err() {
+            out.truncate(before);
+        }
+        rendered.map(|_| ())
     }
 
     /// Renders nodes as text that is one JSON value.
