@@ -3,6 +3,7 @@
 mod bodies;
 mod cases;
 mod documentation;
+mod hostile;
 mod jinja;
 mod laws;
 mod limits;
