@@ -100,31 +100,6 @@ module OwnCounters
 end
 [Liquid::Increment, Liquid::Decrement].each { |tag| tag.prepend(OwnCounters) }
 
-module LoopBounds
-  def collection_segment(context)
-    from = @from
-    value = from == :continue ? nil : context.evaluate(from)
-    @from = 0 if as?("negative offsets") && value.is_a?(Integer) && value.negative?
-    super
-  ensure
-    @from = from
-  end
-end
-Liquid::For.prepend(LoopBounds)
-
-module RowBounds
-  def render_to_output_buffer(context, output)
-    attributes = @attributes
-    @attributes = attributes.reject { |_, bound| context.evaluate(bound).nil? } if as?("nil bounds")
-    offset = context.evaluate(@attributes["offset"])
-    @attributes = @attributes.except("offset") if as?("negative offsets") && offset.is_a?(Integer) && offset.negative?
-    super
-  ensure
-    @attributes = attributes
-  end
-end
-Liquid::TableRow.prepend(RowBounds)
-
 # Stands for a nil item of a list: it has no property, and is sorted and printed as nil.
 NOTHING = Class.new(Hash) do
   def to_s = ""
@@ -132,6 +107,12 @@ NOTHING = Class.new(Hash) do
 end.new.freeze
 
 DATE_WORDS = /\A(#{(Date::MONTHNAMES + Date::ABBR_MONTHNAMES + Date::DAYNAMES + Date::ABBR_DAYNAMES).compact.join("|")}|sept|t|z|utc|gmt|[ecmp][sd]t|am|pm|st|nd|rd|th)\z/i
+
+# A plus may stand before a decimal, as it may before an integer.
+module PlusBeforeDecimal
+  def to_number(value) = super(as?("plus signs") && value.is_a?(String) ? value.strip.sub(/\A\+(?=\d+\.\d+\z)/, "") : value)
+end
+Liquid::Utils.singleton_class.prepend(PlusBeforeDecimal)
 
 module Filters
   # The gem before 5.5 leaves what it decodes as binary, which no other text can be joined to; newer ones make it UTF-8.
@@ -229,7 +210,7 @@ module Filters
     text = text.strip
     return text.to_i <= 253_402_300_799 if text.match?(/\A\d+\z/)
     return false if text.match?(%r{\A\d{1,3}[/-]\d|\A\d{4}-\d{1,3}\z|\A\d{4}-W|\A\d{4}-\d\d-\d\d[T\s]+(\d+:?)?\z}) || !text.match?(/(?<!\d)\d{4}(?!\d)|\A\d{8}(T|\z)/)
-    return false if text.match?(/\d{3,}:/) || !text.scan(/[[:alpha:]]+/).all? { |word| DATE_WORDS.match?(word) }
+    return false if text.match?(/\d{3,}:|::|[^\p{Alnum}\s:,.\/+-]/) || !text.scan(/[[:alpha:]]+/).all? { |word| DATE_WORDS.match?(word) }
     parts = Date._parse(text)
     %i[year mon mday].all? { |part| parts[part] } && Date.valid_date?(*parts.values_at(:year, :mon, :mday))
   end
