@@ -8,6 +8,7 @@ mod expressions;
 mod hashes;
 mod items;
 mod lists;
+mod meant;
 mod numbers;
 mod parse_date;
 mod regexes;
@@ -27,6 +28,7 @@ use crate::limits::Budget;
 use crate::number::Number;
 use crate::print::text_of;
 
+pub(crate) use meant::meant;
 pub(crate) use regexes::Regexes;
 pub(crate) use strings::size_of;
 
@@ -188,6 +190,49 @@ fn work(value: &Value) -> usize {
         | Value::LocalTime(_)
         | Value::Date(_)
         | Value::Lookup(_) => 0,
+    }
+}
+
+/// The most items that [`cost`] looks at.
+const COSTED_ITEMS: usize = 100_000;
+
+/// The work of going through a value with everything in it (comparing it, copying it), in steps.
+///
+/// A text takes a step per 1024 bytes, a list or object one per 16 items; measuring stops at 100,000 items.
+pub(crate) fn cost(value: &Value) -> usize {
+    let (mut items, mut bytes) = (0, 0);
+    add_cost(value, &mut items, &mut bytes);
+    items / 16 + bytes / 1024
+}
+
+fn add_cost(value: &Value, items: &mut usize, bytes: &mut usize) {
+    *items = items.saturating_add(1);
+    if *items > COSTED_ITEMS {
+        return;
+    }
+    match value {
+        Value::Text(text) => *bytes += text.len(),
+        Value::Bytes(data) => *bytes += data.len(),
+        Value::List(inner) => {
+            for item in inner.iter().take(COSTED_ITEMS - *items) {
+                add_cost(item, items, bytes);
+            }
+        }
+        Value::Object(object) => {
+            for (name, field) in object.iter().take(COSTED_ITEMS - *items) {
+                *bytes += name.len();
+                add_cost(field, items, bytes);
+            }
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Decimal(_)
+        | Value::Instant(_)
+        | Value::LocalTime(_)
+        | Value::Date(_)
+        | Value::Lookup(_) => {}
     }
 }
 
