@@ -207,7 +207,7 @@ impl Jinja {
         if scan::keeps_values(source) {
             environment.set_fuel(Some(KEEPING_FUEL));
         }
-        let (marked, outputs) = if is_body { body::mark_outputs(source) } else { (source.to_owned(), Vec::new()) };
+        let (marked, outputs) = if is_body { body::mark_outputs(source)? } else { (source.to_owned(), Vec::new()) };
         environment.add_template_owned("template", marked).map_err(|error| failure(&error, source))?;
         for (name, offset) in scan::filters_used(source) {
             if filter(name).is_none_or(|filter| filter.asks.is_some()) && !BUILTINS.contains(&name) {
@@ -269,7 +269,9 @@ impl Jinja {
             .into_iter()
             .filter_map(|(name, field, written)| {
                 let fault = unknown_name(name, field, names, &[])?;
-                let at = self.source.find(&written).or_else(|| self.source.find(field.unwrap_or(name))).unwrap_or(0);
+                let at = scan::place_of(&self.source, &written)
+                    .or_else(|| self.source.find(field.unwrap_or(name)))
+                    .unwrap_or(0);
                 Some(fault.at(scan::opening_before(&self.source, at)))
             })
             .collect();
