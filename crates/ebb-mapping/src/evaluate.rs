@@ -207,12 +207,8 @@ impl Evaluation<'_> {
         let mut object = prototype.clone();
         let mut omitted = Vec::new();
         for (index, (field, slot)) in rule.fields.iter().zip(object.values_mut()).enumerate() {
-            if self.fill_plain(&field.rule, slot)? {
-                continue;
-            }
-            match self.value(&field.rule)? {
-                Some(value) => *slot = value,
-                None => omitted.push(index),
+            if !self.fill(&field.rule, slot)? {
+                omitted.push(index);
             }
         }
         if !omitted.is_empty() {
@@ -227,30 +223,38 @@ impl Evaluation<'_> {
         Ok(object)
     }
 
-    /// Fills a slot where that is all there is to do: a scalar of a column or template that goes as it is into an object.
+    /// Fills the slot of a field; `false` when the field is left out.
     ///
-    /// `false` leaves the slot as it was; [`Evaluation::value`] does everything.
-    fn fill_plain(&self, rule: &Rule, slot: &mut Value) -> Result<bool, RowFault> {
+    /// A scalar of a column or template that goes as it is into an object, the most common field, is not moved twice.
+    fn fill(&self, rule: &Rule, slot: &mut Value) -> Result<bool, RowFault> {
         let is_plain = rule.accepts == Accepts::Json && rule.convert.is_none() && !rule.is_match;
-        if !is_plain || rule.depth > MAX_DEPTH {
-            return Ok(false);
-        }
-        match &rule.origin {
-            Origin::Column(column) => {
+        let value = match &rule.origin {
+            Origin::Column(column) if is_plain && rule.depth <= MAX_DEPTH => {
                 let cell = column.position.and_then(|position| self.variables.row.at(position));
-                let Some(cell) = cell.filter(|cell| is_plain_scalar(cell)) else { return Ok(false) };
-                *slot = cell.clone();
+                if let Some(cell) = cell.filter(|cell| is_plain_scalar(cell)) {
+                    *slot = cell.clone();
+                    return Ok(true);
+                }
+                self.value(rule)?
             }
-            Origin::Template(template) => {
+            Origin::Template(template) if is_plain && rule.depth <= MAX_DEPTH => {
                 let rendered = template.template.render(&self.variables);
                 let value = rendered.map_err(|error| RowFault::of_template(&rule.path, error))?;
-                if !is_plain_scalar(&value) {
-                    return Ok(false);
+                if is_plain_scalar(&value) {
+                    *slot = value;
+                    return Ok(true);
                 }
-                *slot = value;
+                finished(rule, Cow::Owned(value))?
             }
-            Origin::Literal(_) | Origin::Lookup { .. } | Origin::List(_) | Origin::Object(_) => return Ok(false),
-        }
+            Origin::Column(_)
+            | Origin::Template(_)
+            | Origin::Literal(_)
+            | Origin::Lookup { .. }
+            | Origin::List(_)
+            | Origin::Object(_) => self.value(rule)?,
+        };
+        let Some(value) = value else { return Ok(false) };
+        *slot = value;
         Ok(true)
     }
 
@@ -293,33 +297,10 @@ impl Evaluation<'_> {
 
     /// Returns the value of a field, `None` when the field is left out.
     fn value(&self, rule: &Rule) -> Result<Option<Value>, RowFault> {
-        let fault = |message: String| RowFault::new(&rule.path, message);
         if let Origin::Object(object) = &rule.origin {
             return self.object(object, &rule.path).map(|object| Some(Value::Object(object)));
         }
-        let mut value = self.origin(rule)?;
-        if let Some(kind) = rule.convert
-            && !value.is_null()
-        {
-            value = Cow::Owned(kind.apply(&value).map_err(fault)?);
-        }
-        if value.is_null() {
-            return match &rule.default {
-                Some(default) => Ok(Some(default.clone())),
-                None => null(rule),
-            };
-        }
-        let value = coerce(value, rule.accepts, rule.depth).map_err(fault)?;
-        if rule.is_match && value.as_text() == Some("") {
-            return Err(fault(format!("match field `{}` is empty", rule.path)));
-        }
-        if rule.nulls == Nulls::Omit
-            && rule.accepts == Accepts::Field(FieldType::Ids)
-            && matches!(&value, Value::List(ids) if ids.is_empty())
-        {
-            return Ok(None);
-        }
-        Ok(Some(value))
+        finished(rule, self.origin(rule)?)
     }
 
     /// Returns the value before `type`, `default` and what the field takes.
@@ -349,6 +330,33 @@ impl Evaluation<'_> {
             Origin::Object(object) => Cow::Owned(Value::Object(self.object(object, &rule.path)?)),
         })
     }
+}
+
+/// Returns the value of a field, after `type`, `default` and what the field takes.
+fn finished(rule: &Rule, mut value: Cow<'_, Value>) -> Result<Option<Value>, RowFault> {
+    let fault = |message: String| RowFault::new(&rule.path, message);
+    if let Some(kind) = rule.convert
+        && !value.is_null()
+    {
+        value = Cow::Owned(kind.apply(&value).map_err(fault)?);
+    }
+    if value.is_null() {
+        return match &rule.default {
+            Some(default) => Ok(Some(default.clone())),
+            None => null(rule),
+        };
+    }
+    let value = coerce(value, rule.accepts, rule.depth).map_err(fault)?;
+    if rule.is_match && value.as_text() == Some("") {
+        return Err(fault(format!("match field `{}` is empty", rule.path)));
+    }
+    if rule.nulls == Nulls::Omit
+        && rule.accepts == Accepts::Field(FieldType::Ids)
+        && matches!(&value, Value::List(ids) if ids.is_empty())
+    {
+        return Ok(None);
+    }
+    Ok(Some(value))
 }
 
 /// Returns whether JSON surely holds the value, and it is no null.

@@ -9,7 +9,7 @@ use crate::ast::{
     Condition, Expression, FilterCall, Filtered, Join, Lambda, LambdaBody, Operator, Path, PathRoot, Step, Test,
 };
 use crate::error::{Fault, did_you_mean};
-use crate::filters::{Asks, Filter, filter, filters};
+use crate::filters::{Asks, Filter, filter, filters, meant};
 use crate::limits::NESTING;
 use crate::render::lookup::ColumnPlace;
 
@@ -92,9 +92,15 @@ impl<'s> Cursor<'s> {
                 Fault::new(format!("unexpected `{next}`, since Liquid has no arithmetic operators"))
                     .hint("use the filters `plus`, `minus`, `times`, `divided_by`, `modulo`")
             }
+            ('?', _) if self.text.starts_with("??") => Fault::new("unexpected `??`").hint("use `default`"),
+            ('?', _) => Fault::new("unexpected `?`").hint("use `{% if %}` and `{% else %}`"),
+            ('\u{2018}'..='\u{201d}', _) => {
+                Fault::new(format!("unexpected `{next}`")).hint("quotes are straight: `\"` or `'`")
+            }
             ('&', _) => Fault::new("unexpected `&`").hint("write `and`"),
             ('=', _) if !self.text.starts_with("==") => Fault::new("unexpected `=`").hint("write `==` to compare"),
-            ('=' | '<' | '>' | '!', _) | (_, "contains" | "and" | "or") => {
+            (_, "or") => Fault::new("unexpected `or`").hint("use `default`, or `{% if %}` for a condition"),
+            ('=' | '<' | '>' | '!', _) | (_, "contains" | "and") => {
                 let sign = if word.is_empty() { next.to_string() } else { word };
                 Fault::new(format!("unexpected `{sign}`")).hint("a comparison belongs in `{% if %}`")
             }
@@ -398,8 +404,8 @@ fn is_loop_word(text: &str) -> bool {
 
 fn unknown_filter(name: &str) -> Fault {
     let fault = Fault::new(format!("unknown filter `{name}`"));
-    if name == "present" || name == "presence" {
-        return fault.hint("write `!= blank` in a condition");
+    if let Some(advice) = meant(name) {
+        return fault.hint(advice);
     }
     match did_you_mean(name, filters().iter().map(|filter| filter.name)) {
         Some(hint) => fault.hint(hint),

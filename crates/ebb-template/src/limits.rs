@@ -61,6 +61,11 @@ impl Budget {
         Ok(())
     }
 
+    /// Takes back `bytes` that are no longer held.
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.bytes.store(self.bytes.load(Ordering::Relaxed).saturating_sub(bytes), Ordering::Relaxed);
+    }
+
     /// Refuses `bytes` that could not be produced, before they are made.
     pub(crate) fn afford(&self, bytes: usize) -> Result<(), Fault> {
         if self.bytes.load(Ordering::Relaxed).saturating_add(bytes) > PRODUCED_BYTES {

@@ -264,6 +264,9 @@ pub(crate) fn check(nodes: &Block, names: &Names<'_>) -> Vec<Failure> {
             Some(Step::Index(_) | Step::Computed(_)) | None => None,
         };
         if let Some(mut fault) = unknown_name(name, field, names, &assigned) {
+            if &**name == "now" || &**name == "today" {
+                fault = fault.hint("the time of the run is `'now' | date: '%Y-%m-%d'`, in quotes");
+            }
             if &**name == "loop" {
                 fault = fault.hint("a loop's state is `forloop`; `loop` is Jinja's: set `language: jinja` for that");
             }

@@ -197,7 +197,7 @@ impl<'s> Parser<'s> {
             let ends: &[&str] =
                 if closing == "endif" { &["elsif", "else", "endif"] } else { &["elsif", "else", "endunless"] };
             let condition = if head.name == "else" {
-                self.keep(head.offset, Cursor::new(head.markup).finish());
+                self.keep(head.offset, after_else(head.markup));
                 None
             } else {
                 let condition = self.keep(head.offset, Cursor::new(head.markup).condition());
@@ -390,6 +390,15 @@ fn unknown_tag(name: &str) -> Fault {
             }
         }
     }
+}
+
+/// Refuses what stands behind `else`.
+fn after_else(markup: &str) -> Result<(), Fault> {
+    let cursor = Cursor::new(markup);
+    if markup.starts_with("if") {
+        return Err(Fault::new("unexpected `if` behind `else`").hint("`else if` is written `elsif`"));
+    }
+    cursor.finish()
 }
 
 /// Reads the name that `assign` or `capture` gives; it may be quoted.

@@ -3,6 +3,7 @@
 use ebb_row::{JsonError, Value, parse_json, parse_written_json, write_json, write_json_string};
 
 use crate::error::{Failure, Fault};
+use crate::filters::ITEM;
 use crate::limits::PRODUCED_BYTES;
 use crate::print::{text_of, write_text};
 
@@ -111,8 +112,11 @@ impl Printout {
             }
             return write_text(value, &mut self.text);
         };
+        if body.state == State::Escape {
+            return Err(Fault::new("an output stands behind a backslash inside a JSON string"));
+        }
         let start = self.text.len();
-        let is_in_string = body.state != State::Outside;
+        let is_in_string = body.state == State::InString;
         let origin = if is_json && is_in_string { Origin::JsonInString } else { Origin::Output };
         body.marks.push(Mark { start, offset, origin });
         if is_json {
@@ -120,10 +124,17 @@ impl Printout {
             body.pass(&text);
             self.text.push_str(&text);
         } else if is_in_string {
-            let mut quoted = Vec::new();
-            write_json_string(&text_of(value)?, &mut quoted);
-            let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
-            self.text.push_str(&String::from_utf8_lossy(inner));
+            let mut printed = String::new();
+            write_text(value, &mut printed)?;
+            for part in parts(&printed) {
+                let mut quoted = Vec::new();
+                write_json_string(part, &mut quoted);
+                let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+                self.text.push_str(&String::from_utf8_lossy(inner));
+                if self.text.len() > PRODUCED_BYTES {
+                    break;
+                }
+            }
         } else if let Value::Text(text) = value {
             parse_json(text, false).map_err(|_| {
                 Fault::new("a text stands where JSON has a value, and it is not JSON")
@@ -164,11 +175,27 @@ impl Printout {
 
     /// Reads the text as the one JSON value that it must be; a fault is placed in the template.
     pub(crate) fn into_json(self) -> Result<Value, Failure> {
+        let values = self.text.bytes().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
+        if values.saturating_mul(ITEM) > PRODUCED_BYTES {
+            return Err(Fault::new("the JSON has too many values").at(0));
+        }
         parse_written_json(&self.text).map_err(|error| {
             let marks = self.body.map(|body| body.marks).unwrap_or_default();
             misplaced(&error, &marks)
         })
     }
+}
+
+/// Cuts a text into parts of bounded length.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    const LENGTH: usize = 64 * 1024;
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let length = rest.floor_char_boundary(LENGTH);
+        let (part, tail) = rest.split_at(length);
+        rest = tail;
+        (!part.is_empty()).then_some(part)
+    })
 }
 
 /// Returns whether a character may be part of a number or word of JSON.

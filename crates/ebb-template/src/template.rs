@@ -318,7 +318,9 @@ fn check_json(nodes: &Block) -> Option<Failure> {
                 if may_glue || value.filters.last().is_some_and(|call| call.filter.name == "raw") {
                     return None;
                 }
-                let stand_in = if is_value { format!("\"{index}\"") } else { index.to_string() };
+                // No one writes this character, so no stand-in is a name of the template.
+                let name = format!("\u{f8ff}{index}");
+                let stand_in = if is_value { format!("\"{name}\"") } else { name };
                 out.value(&Value::from(stand_in), node.offset, is_value).ok()?;
             }
             NodeKind::Assign { .. } | NodeKind::Capture { .. } => {}

@@ -8,7 +8,7 @@ use ebb_row::{Object, Row, Value};
 
 use crate::ast::{Path, PathRoot, Step};
 use crate::error::Fault;
-use crate::filters::size_of;
+use crate::filters::{cost, size_of};
 use crate::print::text_of;
 use crate::render::Renderer;
 use crate::{Root, Variables};
@@ -28,17 +28,16 @@ impl Renderer<'_> {
     pub(super) fn plain<'s>(&'s self, path: &Path) -> Option<&'s Value> {
         let PathRoot::Name(name) = &path.root else { return None };
         let mut steps = path.steps.iter();
-        let named = |name: &Arc<str>| {
-            let round = self.loops.iter().rev().find(|round| round.name == *name).map(|round| &round.item);
-            round.or_else(|| self.locals.iter().find(|local| local.name == *name).map(|local| &local.value))
-        };
-        let mut value = match (self.row, named(name)) {
-            (_, Some(value)) => value,
-            (Some(row), None) if path.is_row => {
-                let Some(Step::Key { key, .. }) = steps.next() else { return None };
-                path.place.cell(row, key)?
-            }
-            (_, None) => return None,
+        let mut value = if let Some(round) = self.loops.iter().rev().find(|round| round.name == *name) {
+            &round.item
+        } else if let Some(outer) = self.outer {
+            return outer.plain(path);
+        } else if let Some(local) = self.locals.iter().find(|local| local.name == *name) {
+            let is_shadowed = !self.loops.is_empty() && matches!(&**name, "forloop" | "tablerowloop");
+            Some(&local.value).filter(|_| local.range.is_none() && !is_shadowed)?
+        } else {
+            let (row, true, Some(Step::Key { key, .. })) = (self.row?, path.is_row, steps.next()) else { return None };
+            path.place.cell(row, key)?
         };
         for step in steps {
             let Step::Key { key, .. } = step else { return None };
@@ -50,23 +49,23 @@ impl Renderer<'_> {
     /// Follows a path; a step that is not there gives nil, and so does all behind it.
     pub(super) fn path<'s>(&'s self, path: &'s Path) -> Result<Cow<'s, Value>, Fault> {
         let mut place = match &path.root {
-            PathRoot::Name(name) => self.root(name, path),
+            PathRoot::Name(name) => self.root(name, Some(&path.place))?,
             PathRoot::Computed(name) => {
                 let name = self.expression(name)?;
-                self.root(&text_of(&name)?, path)
+                self.root(&text_of(&name)?, None)?
             }
         };
         self.budget.step(path.steps.len() / 4)?;
         for step in &path.steps {
             place = match step {
-                Step::Key { key, is_command } => self.key(place, key, *is_command, path),
+                Step::Key { key, is_command } => self.key(place, key, *is_command, Some(&path.place))?,
                 Step::Index(index) => index_of(place, *index),
                 Step::Computed(expression) => {
                     let key = self.expression(expression)?;
                     match whole_index(&key) {
                         Some(index) => index_of(place, index),
                         None if key.is_null() => Place::Value(Cow::Owned(Value::Null)),
-                        None => self.key(place, &text_of(&key)?, false, path),
+                        None => self.key(place, &text_of(&key)?, false, None)?,
                     }
                 }
             };
@@ -74,7 +73,7 @@ impl Renderer<'_> {
         Ok(match place {
             Place::Value(value) => value,
             Place::Row(row) => {
-                self.budget.step(row.values().len() / 16)?;
+                self.budget.step(row.values().iter().map(cost).sum())?;
                 Cow::Owned(Value::Object(whole_row(row)))
             }
             Place::Loop(depth) => Cow::Owned(self.whole_loop(depth)),
@@ -82,63 +81,92 @@ impl Renderer<'_> {
     }
 
     /// Finds what a name means: the innermost loop variable, then what was assigned, a root, a column, a counter.
-    fn root<'s>(&'s self, name: &str, path: &Path) -> Place<'s> {
+    ///
+    /// `known` is where the column stands, for a name that is always the same.
+    fn root<'s>(&'s self, name: &str, known: Option<&ColumnPlace>) -> Result<Place<'s>, Fault> {
         if let Some(round) = self.loops.iter().rev().find(|round| &*round.name == name) {
-            return Place::Value(Cow::Borrowed(&round.item));
+            return Ok(Place::Value(Cow::Borrowed(&round.item)));
         }
         if !self.loops.is_empty()
             && (name == "forloop" || name == "tablerowloop")
             && let Some(depth) = self.innermost(name == "forloop", self.loops.len())
         {
-            return Place::Loop(depth);
+            return Ok(Place::Loop(depth));
         }
         if let Some(outer) = self.outer {
-            return outer.root(name, path);
+            return outer.root(name, known);
         }
         if let Some(local) = self.locals.iter().find(|local| &*local.name == name) {
-            return Place::Value(Cow::Borrowed(&local.value));
+            return Ok(Place::Value(match local.range {
+                Some(bounds) => Cow::Owned(self.listed(bounds)?),
+                None => Cow::Borrowed(&local.value),
+            }));
         }
         let is_row = name == "row" || name == "record";
         let row = || self.row.map(Root::Row).or_else(|| row_of(self.variables));
-        let root = if is_row { row() } else { self.variables.root(name) };
-        match root {
-            Some(Root::Value(value)) => return Place::Value(Cow::Borrowed(value)),
-            Some(Root::Row(row)) => return Place::Row(row),
-            None if is_row => return Place::Value(Cow::Owned(Value::Null)),
+        match if is_row { row() } else { self.variables.root(name) } {
+            Some(Root::Value(value)) => return Ok(Place::Value(Cow::Borrowed(value))),
+            Some(Root::Row(row)) => return Ok(Place::Row(row)),
+            None if is_row => return Ok(Place::Value(Cow::Owned(Value::Null))),
             None => {}
         }
         let column = match row() {
-            Some(Root::Row(row)) => path.place.cell(row, name),
+            Some(Root::Row(row)) => cell(row, name, known),
             Some(Root::Value(value)) => value.as_object().and_then(|object| object.get(name)),
             None => None,
         };
         if let Some(value) = column {
-            return Place::Value(Cow::Borrowed(value));
+            return Ok(Place::Value(Cow::Borrowed(value)));
         }
         let counter = self.counters.iter().find(|(known, _)| &**known == name);
-        Place::Value(Cow::Owned(counter.map_or(Value::Null, |(_, counter)| Value::Int(*counter))))
+        Ok(Place::Value(Cow::Owned(counter.map_or(Value::Null, |(_, counter)| Value::Int(*counter)))))
     }
 
-    fn key<'s>(&'s self, place: Place<'s>, key: &str, is_command: bool, path: &Path) -> Place<'s> {
-        let answer = |value: &Value| if is_command { command(value, key) } else { Value::Null };
-        Place::Value(match place {
+    fn key<'s>(
+        &'s self,
+        place: Place<'s>,
+        key: &str,
+        is_command: bool,
+        known: Option<&ColumnPlace>,
+    ) -> Result<Place<'s>, Fault> {
+        let answer = |value: &Value| {
+            if !is_command {
+                return Ok(Value::Null);
+            }
+            let answer = command(value, key);
+            self.budget.step(cost(&answer))?;
+            Ok(answer)
+        };
+        Ok(Place::Value(match place {
             Place::Value(Cow::Borrowed(value)) => match field(value, key) {
                 Some(found) => Cow::Borrowed(found),
-                None => Cow::Owned(answer(value)),
+                None => Cow::Owned(answer(value)?),
             },
-            Place::Value(Cow::Owned(value)) => {
-                Cow::Owned(field(&value, key).cloned().unwrap_or_else(|| answer(&value)))
-            }
-            Place::Row(row) => match path.place.cell(row, key) {
+            Place::Value(Cow::Owned(value)) => Cow::Owned(match field(&value, key) {
+                Some(found) => found.clone(),
+                None => answer(&value)?,
+            }),
+            Place::Row(row) => match cell(row, key, known) {
                 Some(found) => Cow::Borrowed(found),
-                None if is_command => Cow::Owned(command(&Value::Object(whole_row(row)), key)),
+                None if is_command => {
+                    self.budget.step(row.values().iter().map(cost).sum())?;
+                    Cow::Owned(command(&Value::Object(whole_row(row)), key))
+                }
                 None => Cow::Owned(Value::Null),
             },
             Place::Loop(depth) => match self.innermost(true, depth) {
-                Some(parent) if key == "parentloop" => return Place::Loop(parent),
+                Some(parent) if key == "parentloop" => return Ok(Place::Loop(parent)),
                 Some(_) | None => Cow::Owned(self.loop_field(depth, key)),
             },
-        })
+        }))
+    }
+}
+
+/// Returns a cell; where its column stands may be known.
+fn cell<'r>(row: &'r Row, name: &str, known: Option<&ColumnPlace>) -> Option<&'r Value> {
+    match known {
+        Some(place) => place.cell(row, name),
+        None => row.get(name),
     }
 }
 
@@ -175,7 +203,7 @@ pub(crate) struct ColumnPlace {
 }
 
 impl ColumnPlace {
-    /// Returns the cell of the column `name`.
+    /// Returns the cell of the column `name`, which is the same at each call.
     pub(crate) fn cell<'r>(&self, row: &'r Row, name: &str) -> Option<&'r Value> {
         let guess = self.at.load(Atomic::Relaxed);
         if let Some(candidate) = row.names().get(guess)

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::vec;
 
 use ebb_row::{Object, Value, ValueKind};
 
-use super::{Flow, Renderer, whole};
+use super::{Flow, Renderer, range_length, whole};
 use crate::ast::{Expression, For, LoopOffset, TableRow};
 use crate::error::{Failure, Fault};
-use crate::filters::weight;
+use crate::filters::{ITEM, weight};
 use crate::printout::Printout;
 
 /// A loop that is running.
@@ -31,6 +32,56 @@ pub(super) enum RoundKind {
     Lambda,
 }
 
+/// What a loop walks over.
+enum Items {
+    Listed(vec::IntoIter<Value>),
+    /// A range: its numbers are made as they come.
+    Counted {
+        next: i128,
+        step: i128,
+        left: usize,
+    },
+}
+
+impl Items {
+    fn reverse(&mut self) {
+        match self {
+            Self::Listed(items) => items.as_mut_slice().reverse(),
+            Self::Counted { next, step, left } => {
+                let steps = i128::try_from(left.saturating_sub(1)).unwrap_or(0);
+                *next += *step * steps;
+                *step = -*step;
+            }
+        }
+    }
+}
+
+impl Iterator for Items {
+    type Item = Value;
+
+    fn next(&mut self) -> Option<Value> {
+        match self {
+            Self::Listed(items) => items.next(),
+            Self::Counted { next, step, left } => {
+                *left = left.checked_sub(1)?;
+                let number = *next;
+                *next = next.saturating_add(*step);
+                Some(Value::Int(number))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = match self {
+            Self::Listed(items) => items.len(),
+            Self::Counted { left, .. } => *left,
+        };
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Items {}
+
 impl Renderer<'_> {
     pub(super) fn for_loop(&mut self, offset: usize, head: &For, out: &mut Printout) -> Result<Flow, Failure> {
         let at = |fault: Fault| fault.at(offset);
@@ -40,22 +91,24 @@ impl Renderer<'_> {
         if head.reversed {
             items.reverse();
         }
+        let bytes = self.hold(&items).map_err(at)?;
         let stopped = from.saturating_add(i128::try_from(items.len()).unwrap_or(i128::MAX));
         match self.resumes.iter_mut().find(|(label, _)| *label == head.label) {
             Some((_, resume)) => *resume = stopped,
             None => self.resumes.push((Arc::clone(&head.label), stopped)),
         }
-        if items.is_empty() {
+        if items.len() == 0 {
             return self.block(&head.otherwise, out);
         }
         self.enter(&head.name, RoundKind::For(Arc::clone(&head.label)), items.len());
-        for (index, item) in items.into_iter().enumerate() {
+        for (index, item) in items.enumerate() {
             self.turn(index, item).map_err(at)?;
             if self.block(&head.block, out)? == Flow::Break {
                 break;
             }
         }
         self.loops.pop();
+        self.budget.give_back(bytes);
         Ok(Flow::Normal)
     }
 
@@ -73,9 +126,10 @@ impl Renderer<'_> {
         let columns = usize::try_from(columns).unwrap_or(0);
         let items = self.loop_items(&head.collection, from, limit).map_err(at)?;
         let length = items.len();
+        let bytes = self.hold(&items).map_err(at)?;
         self.literal(out, "<tr class=\"row1\">\n", offset).map_err(at)?;
         self.enter(&head.name, RoundKind::Table(columns), length);
-        for (index, item) in items.into_iter().enumerate() {
+        for (index, item) in items.enumerate() {
             self.turn(index, item).map_err(at)?;
             let (row, column) = (row_of(index, columns), column_of(index, columns));
             self.literal(out, &format!("<td class=\"col{column}\">"), offset).map_err(at)?;
@@ -89,6 +143,7 @@ impl Renderer<'_> {
             }
         }
         self.loops.pop();
+        self.budget.give_back(bytes);
         self.literal(out, "</tr>\n", offset).map_err(at)
     }
 
@@ -136,11 +191,16 @@ impl Renderer<'_> {
     /// Returns what a loop walks over: an object gives pairs, a text is one item.
     ///
     /// The end is `from + limit`, also with a negative `from`.
-    fn loop_items(&self, collection: &Expression, from: i128, limit: Option<i128>) -> Result<Vec<Value>, Fault> {
+    fn loop_items(&self, collection: &Expression, from: i128, limit: Option<i128>) -> Result<Items, Fault> {
         let bound = |at: i128| usize::try_from(at.max(0)).unwrap_or(usize::MAX);
         let end = limit.map_or(usize::MAX, |limit| bound(from.saturating_add(limit)));
         let from = bound(from);
         let limit = end.saturating_sub(from);
+        if let Some(bounds) = self.range_bounds(collection)? {
+            let length = range_length(bounds)?.saturating_sub(from).min(limit);
+            let from = i128::try_from(from).unwrap_or(i128::MAX);
+            return Ok(Items::Counted { next: bounds.0.saturating_add(from), step: 1, left: length });
+        }
         let collection = self.expression(collection)?;
         let pair = |(name, field): (&Arc<str>, &Value)| Value::List(vec![Value::Text(Arc::clone(name)), field.clone()]);
         let items: Vec<Value> = if let Cow::Owned(Value::List(items)) = collection {
@@ -156,7 +216,19 @@ impl Renderer<'_> {
             Vec::new()
         };
         self.budget.step(items.len() / 16 + items.iter().map(weight).sum::<usize>() / 1024)?;
-        Ok(items)
+        Ok(Items::Listed(items.into_iter()))
+    }
+
+    /// Counts the items of a loop inside of another as long as it runs; returns what to give back.
+    fn hold(&self, items: &Items) -> Result<usize, Fault> {
+        let bytes = match items {
+            Items::Listed(items) if !self.loops.is_empty() => {
+                items.as_slice().iter().map(|item| ITEM + weight(item)).sum()
+            }
+            Items::Listed(_) | Items::Counted { .. } => 0,
+        };
+        self.budget.produce(bytes)?;
+        Ok(bytes)
     }
 
     /// Returns the depth of the innermost loop of this sort under `below` loops.

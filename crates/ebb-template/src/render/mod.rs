@@ -15,7 +15,7 @@ use crate::ast::{
 };
 use crate::compare::{contains, equals, is_blank, is_empty, is_true, order};
 use crate::error::{Failure, Fault};
-use crate::filters::{Arguments, Call, Regexes, weight};
+use crate::filters::{Arguments, Call, Regexes, cost, weight};
 use crate::limits::{Budget, RANGE_ITEMS};
 use crate::number::Number;
 use crate::print::text_of;
@@ -48,7 +48,7 @@ pub(crate) struct Renderer<'t> {
 struct Local {
     name: Arc<str>,
     value: Value,
-    /// The bounds, where it is a range as written: it prints as `1..3`.
+    /// The bounds, where it is a range as written: it prints as `1..3`, and is made a list where one is needed.
     range: Option<(i128, i128)>,
 }
 
@@ -264,13 +264,16 @@ impl<'t> Renderer<'t> {
     }
 
     fn assign(&mut self, name: &Arc<str>, value: &Filtered) -> Result<(), Fault> {
-        let range = self.unfiltered_range(value)?;
+        if let Some(bounds) = self.unfiltered_range(value)? {
+            self.set(name, Value::Null, Some(bounds));
+            return Ok(());
+        }
         let value = self.filtered(value)?;
         if let Cow::Borrowed(borrowed @ (Value::List(_) | Value::Object(_))) = &value {
             self.budget.produce(weight(borrowed))?;
         }
         let value = value.into_owned();
-        self.set(name, value, range);
+        self.set(name, value, None);
         Ok(())
     }
 
@@ -301,6 +304,7 @@ impl<'t> Renderer<'t> {
             CycleGroup::Values(markup) => format!("values {markup}"),
             CycleGroup::Named(name) => format!("name {}", text_of(&*self.expression(name)?)?),
         };
+        self.budget.step(self.cycles.len() / 16 + key.len() / 1024)?;
         let known = self.cycles.iter().position(|(known, _)| *known == key);
         let at = known.unwrap_or(self.cycles.len());
         if known.is_none() {
@@ -360,7 +364,11 @@ impl<'t> Renderer<'t> {
     }
 
     fn compare(&self, left: &Expression, operator: Operator, right: &Expression) -> Result<bool, Fault> {
-        let ordering = || order(&*self.expression(left)?, &*self.expression(right)?);
+        let ordering = || {
+            let (left, right) = (self.expression(left)?, self.expression(right)?);
+            self.budget.step(cost(&left).min(cost(&right)))?;
+            order(&left, &right)
+        };
         Ok(match operator {
             Operator::Equal => self.equal(left, right)?,
             Operator::NotEqual => !self.equal(left, right)?,
@@ -370,9 +378,7 @@ impl<'t> Renderer<'t> {
             Operator::GreaterOrEqual => ordering()?.is_some_and(Ordering::is_ge),
             Operator::Contains => {
                 let (left, right) = (self.expression(left)?, self.expression(right)?);
-                if let Value::Text(text) = &*left {
-                    self.budget.step(text.len() / 1024)?;
-                }
+                self.budget.step(cost(&left) + cost(&right))?;
                 contains(&left, &right)?
             }
         })
@@ -380,9 +386,17 @@ impl<'t> Renderer<'t> {
 
     fn equal(&self, left: &Expression, right: &Expression) -> Result<bool, Fault> {
         Ok(match (left, right) {
-            (Expression::Blank, other) | (other, Expression::Blank) => is_blank(&*self.expression(other)?),
+            (Expression::Blank, other) | (other, Expression::Blank) => {
+                let other = self.expression(other)?;
+                self.budget.step(other.as_text().map_or(0, |text| text.len() / 1024))?;
+                is_blank(&other)
+            }
             (Expression::Empty, other) | (other, Expression::Empty) => is_empty(&*self.expression(other)?),
-            (left, right) => equals(&*self.expression(left)?, &*self.expression(right)?),
+            (left, right) => {
+                let (left, right) = (self.expression(left)?, self.expression(right)?);
+                self.budget.step(cost(&left).min(cost(&right)))?;
+                equals(&left, &right)
+            }
         })
     }
 
@@ -427,8 +441,9 @@ impl<'t> Renderer<'t> {
     fn ask(&self, lambda: Option<&Lambda>, item: &Value) -> Result<Value, Fault> {
         let Some(lambda) = lambda else { return Ok(Value::Null) };
         let mut inner = Renderer::new(self.variables, self.regexes, self.knows_now);
-        inner.budget = self.budget.clone();
         inner.outer = Some(self);
+        self.budget.step(cost(item))?;
+        inner.budget = self.budget.clone();
         inner.enter(&lambda.name, RoundKind::Lambda, 1);
         let answer = inner.turn(0, item.clone()).and_then(|()| match &lambda.body {
             LambdaBody::Condition(condition) => inner.condition(condition).map(Value::Bool),
@@ -442,7 +457,7 @@ impl<'t> Renderer<'t> {
         match expression {
             Expression::Literal(value) => Ok(Cow::Borrowed(value)),
             Expression::Blank | Expression::Empty => Ok(Cow::Owned(Value::from(""))),
-            Expression::Range(bounds) => self.range(bounds).map(Cow::Owned),
+            Expression::Range(bounds) => self.listed(self.bounds(bounds)?).map(Cow::Owned),
             Expression::Path(path) => match self.plain(path) {
                 Some(value) => Ok(Cow::Borrowed(value)),
                 None => self.path(path),
@@ -470,15 +485,20 @@ impl<'t> Renderer<'t> {
         Ok((bound(&bounds.0)?, bound(&bounds.1)?))
     }
 
-    fn range(&self, bounds: &(Expression, Expression)) -> Result<Value, Fault> {
-        let (first, last) = self.bounds(bounds)?;
-        let length = last.saturating_sub(first).saturating_add(1);
-        if length > RANGE_ITEMS {
-            return Err(Fault::new(format!("a range has more than {RANGE_ITEMS} items")));
-        }
-        self.budget.step(usize::try_from(length.max(0)).unwrap_or(0) / 16)?;
+    /// Returns the list that a range stands for.
+    fn listed(&self, (first, last): (i128, i128)) -> Result<Value, Fault> {
+        self.budget.step(range_length((first, last))? / 16)?;
         Ok(Value::List((first..=last).map(Value::Int).collect()))
     }
+}
+
+/// Returns how many items a range has.
+fn range_length((first, last): (i128, i128)) -> Result<usize, Fault> {
+    let length = last.saturating_sub(first).saturating_add(1);
+    if length > RANGE_ITEMS {
+        return Err(Fault::new(format!("a range has more than {RANGE_ITEMS} items")));
+    }
+    Ok(usize::try_from(length.max(0)).unwrap_or(0))
 }
 
 /// Returns a number without a fraction.

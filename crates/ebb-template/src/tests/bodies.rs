@@ -40,6 +40,7 @@ fn json_that_a_row_may_make_right_passes() {
         "{ {% if row.a %}\"a\": 1{% endif %} }",
         "{% assign x = row.a %}{% capture y %}{{ x }},{% endcapture %} [ {{ x }}, \"{{ y }}\" ] ",
         "{{ row.a }}",
+        "{ \"line{{ row.a }}\": 1, \"line2\": 2, \"line1\": 2 }",
     ] {
         assert_eq!(faults(source), Vec::<String>::new(), "{source}");
     }

@@ -117,3 +117,37 @@ fn jinja_is_bounded_too() {
         assert!(got.starts_with("error: "), "{source}: {}", got.chars().take(200).collect::<String>());
     }
 }
+
+#[test]
+fn looking_at_long_values_counts_as_work() {
+    let blank = format!(
+        "{}{{% endfor %}}{{% endcapture %}}",
+        "{% capture s %}{% for i in (1..10000) %}".to_owned() + &" ".repeat(40) + "{{ '' }}"
+    );
+    let over = "the template takes more than 100000 steps";
+    let rounds = |test: &str| {
+        format!("{blank}{{% for i in (1..9000) %}}{{% for j in (1..3) %}}{test}{{% endfor %}}{{% endfor %}}")
+    };
+    for test in [
+        "{% if s == blank %}{% endif %}",
+        "{% if s contains 'x' %}{% endif %}",
+        "{% if row.l contains 'x' %}{% endif %}",
+        "{% if row.l == row.l %}{% endif %}",
+        "{{ row.size }}",
+        "{% cycle s: 1, 2 %}",
+    ] {
+        let list = vec!["0"; 20_000].join(",");
+        fails(&rounds(test), &format!(r#"{{"l":[{list}]}}"#), over);
+    }
+}
+
+#[test]
+fn loops_inside_loops_hold_a_bounded_number_of_items() {
+    let list = vec!["0"; 7_000].join(",");
+    let nested = "{% for a in row.l %}{% for b in row.l %}{% for c in row.l %}{% break %}{% endfor %}{% break %}{% endfor %}{% break %}{% endfor %}";
+    assert_eq!(text_outcome(nested, Language::Liquid, &world(&format!(r#"{{"l":[{list}]}}"#))), "");
+    let deep = format!("{}{}", "{% for a in row.l %}".repeat(5), "{% break %}{% endfor %}".repeat(5));
+    fails(&deep, &format!(r#"{{"l":[{list}]}}"#), "the template produces more than 1 MiB");
+    let ranges = format!("{}{}", "{% for a in (1..10000) %}".repeat(50), "{% break %}{% endfor %}".repeat(50));
+    assert_eq!(text_outcome(&ranges, Language::Liquid, &world("{}")), "");
+}

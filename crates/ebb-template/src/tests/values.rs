@@ -124,3 +124,29 @@ fn a_cell_that_says_now_is_no_time() {
     let got = outcome("{{ 'now' | date: '%Y' }}", Language::Liquid, &timeless);
     assert_eq!(got, "error: date: `'now'` has no time here, outside of a run (line 1, column 1)");
 }
+
+#[test]
+fn a_name_that_is_computed_is_looked_up_each_time() {
+    let rows = [
+        r#"{"a":1,"b":2,"c":3,"ks":["a","b","c"],"which":"b"}"#,
+        r#"{"c":3,"ks":["c","b","a"],"b":2,"which":"a","a":1}"#,
+    ];
+    let template = liquid("{% for k in row.ks %}{{ row[k] }}{{ [k] }}{% endfor %} {{ row[row.which] }}");
+    for _ in 0..2 {
+        let texts = rows.map(|row| template.render_text(&world(row)).expect("a text"));
+        assert_eq!(texts, ["112233 2", "332211 1"]);
+    }
+}
+
+#[test]
+fn a_column_is_found_in_rows_of_other_models_too() {
+    for source in ["{{ row.a }}", "{{ row.a }}!", "{{ a }}!"] {
+        let template = liquid(source);
+        for (row, expected) in
+            [(r#"{"a":1,"b":2}"#, "1"), (r#"{"b":2,"a":3}"#, "3"), (r#"{"b":2}"#, ""), (r#"{"a":4}"#, "4")]
+        {
+            let text = template.render_text(&world(row)).expect("a text");
+            assert_eq!(text.trim_end_matches('!'), expected, "{source} {row}");
+        }
+    }
+}

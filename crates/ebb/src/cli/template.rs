@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use ebb_engine::SystemClock;
-use ebb_row::{Clock as _, Object, Value, parse_json, write_json, write_json_string};
+use ebb_row::{Clock as _, Object, Row, Value, parse_json, write_json, write_json_string};
 use ebb_template::{Form, Language, Root, Template, TemplateError, Variables};
 
 use super::Context;
@@ -68,24 +68,29 @@ const VARIABLES_BYTES: u64 = 16 << 20;
 
 /// The names that a template reads.
 struct Names {
-    value: Value,
+    object: Object,
+    /// What `row` stands for, as in a run: the object of that name, else all of them.
+    row: Option<Row>,
     now: DateTime<Utc>,
 }
 
 impl Names {
     fn new(object: Object) -> Self {
-        Self { value: Value::Object(object), now: SystemClock.now() }
+        let row = match object.get("row").or_else(|| object.get("record")) {
+            Some(row) => row.as_object(),
+            None => Some(&object),
+        };
+        let row = row.map(|row| Row::new(row.keys().cloned().collect(), row.values().cloned().collect()));
+        Self { object, row, now: SystemClock.now() }
     }
 }
 
 impl Variables for Names {
     fn root(&self, name: &str) -> Option<Root<'_>> {
-        let object = self.value.as_object()?;
-        if let Some(value) = object.get(name) {
-            return Some(Root::Value(value));
+        if let (Some(row), "row" | "record") = (&self.row, name) {
+            return Some(Root::Row(row));
         }
-        let is_row = name == "row" && !object.contains_key("record") || name == "record" && !object.contains_key("row");
-        is_row.then_some(Root::Value(&self.value))
+        self.object.get(name).map(Root::Value)
     }
 
     fn now(&self) -> Option<DateTime<Utc>> {
