@@ -156,6 +156,7 @@ FAULTS = {
     "braces in quotes": quoted_braces,
     "letters of names": other_letters,
     "a lone %": lambda one: one.only_reference_fails("invalid format"),
+    "formats without a directive": lambda one: one.only_ebb_fails("date: the format has no directive") and one.has(r"\|\s*date\s*:\s*('[^'%]+'|\"[^\"%]+\")"),
     "zone of a date": lambda one: one.only_reference_fails(r"given 3, expected 2\)") and one.has(r"\|\s*date\s*:") or one.only_ebb_fails("the time zone is unknown"),
     "blank behind contains": lambda one: one.only_reference_fails("Expected end_of_string but found id") and one.has(r"contains['\"\[]"),
     "large numbers": lambda one: one.only_reference_fails("too (big|small)") or one.only_ebb_fails("needs a whole number") and re.search(r"\d{19}", str(one.case)) is not None,

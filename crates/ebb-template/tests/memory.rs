@@ -38,13 +38,16 @@ fn cells() -> Cells {
 
 /// Renders and returns the result and the bytes held at the worst moment.
 fn held(source: &str, language: Language, form: Form) -> (Result<Value, TemplateError>, usize) {
+    held_of(&cells(), source, language, form)
+}
+
+fn held_of(cells: &Cells, source: &str, language: Language, form: Form) -> (Result<Value, TemplateError>, usize) {
     let template = Template::parse_as(source, language, form).unwrap_or_else(|error| panic!("{source}: {error}"));
-    let cells = cells();
     // What is made once for all renders does not count.
-    drop(template.render(&cells));
+    drop(template.render(cells));
     let before = ALLOCATOR.current_usage();
     ALLOCATOR.reset_peak_usage();
-    let result = template.render(&cells);
+    let result = template.render(cells);
     (result, ALLOCATOR.peak_usage().saturating_sub(before))
 }
 
@@ -85,6 +88,127 @@ fn liquid_that_doubles_holds_less_than_2_mib() {
         Language::Liquid,
         HELD_BYTES,
     );
+}
+
+/// Renders each template for a row of one column `t` and returns those that hold too much.
+fn heavy(cell: &Value, sources: &[&str]) -> Vec<String> {
+    let cells = Cells(Row::new(["t".into()].into(), [cell.clone()].into()));
+    let held = |source: &&str| {
+        let (result, held) = held_of(&cells, source, Language::Liquid, Form::Value);
+        let end = result.map_or_else(|error| error.to_string(), |value| value.kind().to_string());
+        (held >= HELD_BYTES).then(|| format!("{source}: {held} bytes ({end})"))
+    };
+    sources.iter().filter_map(held).collect()
+}
+
+#[test]
+fn filters_on_a_long_text_hold_less_than_2_mib() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let words = [
+        "split: ' '",
+        "split: ''",
+        "split: 'a'",
+        "truncatewords: 99999999",
+        "truncatewords: 9999",
+        "truncate: 99999999",
+        "json",
+        "escape",
+        "escape_once",
+        "url_encode",
+        "url_decode",
+        "newline_to_br",
+        "base64_encode",
+        "base64_url_safe_encode",
+        "base64_url_safe_decode",
+        "regex_replace: '.', '$0$0'",
+        "regex_replace: '', 'xy'",
+        "regex_replace: '.', ''",
+        "replace: 'a', 'bcd'",
+        "replace: '', 'b'",
+        "replace_first: 'a', t",
+        "remove: 'a'",
+        "append: t",
+        "upcase",
+        "downcase",
+        "capitalize",
+        "squish",
+        "strip_html",
+        "strip_newlines",
+        "parse",
+        "slice: 1, 99999999",
+        "uniq",
+        "sort_natural",
+        "array_to_sentence_string",
+        "date: t",
+    ];
+    let sources: Vec<String> = words.iter().map(|filter| format!("{{{{ t | {filter} }}}}")).collect();
+    let sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+    let mut faults = Vec::new();
+    for unit in ["a ", "a", " ", "&", "\"", "\n", "\u{1}", "\u{390}", "<a", "[1],", "%A", "\u{20ac}"] {
+        faults.extend(heavy(&Value::from(unit.repeat(500_000 / unit.len())), &sources));
+    }
+    for (start, unit, end) in
+        [("[", "1,", "1]"), ("[", "[],", "1]"), ("{", "\"a\":1,", "\"b\":1}"), ("[", "\"\",", "1]")]
+    {
+        let json = [start, &unit.repeat(300_000 / unit.len()), end].concat();
+        faults.extend(heavy(&Value::from(json), &["{{ t | parse }}", "{{ t | parse | size }}"]));
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn filters_on_a_long_list_hold_less_than_2_mib() {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let filters = [
+        "map: 'x'",
+        "where: 'y'",
+        "reject: 'z'",
+        "find: 'y'",
+        "sort: 'n'",
+        "sort_natural: 'n'",
+        "sort_natural: 'x'",
+        "uniq",
+        "uniq: 'x'",
+        "compact",
+        "reverse",
+        "concat: t",
+        "push: t",
+        "pop",
+        "shift",
+        "first",
+        "last",
+        "slice: 0, 99",
+        "group_by: 'n'",
+        "group_by: 'x'",
+        "group_by_exp: 'p', 'p.n'",
+        "group_by_exp: 'p', 'p.x'",
+        "where_exp: 'p', 'p.y'",
+        "find_exp: 'p', 'p.y'",
+        "join",
+        "array_to_sentence_string",
+        "json",
+        "sha256",
+        "append: 'x'",
+        "size",
+    ];
+    let sources: Vec<String> = filters.iter().map(|filter| format!("{{{{ t | {filter} }}}}")).collect();
+    let mut sources: Vec<&str> = sources.iter().map(String::as_str).collect();
+    sources.extend([
+        "{% assign r = (1..10000) %}{{ (1..900) | group_by_exp: 'p', 'r' | size }}",
+        "{{ t[0] | only: 'x', 'n' }}{{ t[0] | except: 'y' }}",
+        "{{ (1..900) | where_exp: 'p', 't' | size }}",
+    ]);
+    let mut faults = Vec::new();
+    let nulls = ["null"; 1000].join(",");
+    let texts = [r#""\u0001\u0001\u0001\u0001\u0001""#; 1000].join(",");
+    for inner in [nulls, texts] {
+        for count in [1, 10, 100] {
+            let items: Vec<String> = (0..count).map(|n| format!(r#"{{"x":[{inner}],"n":{n},"y":true}}"#)).collect();
+            let list = parse_json(&format!("[{}]", items.join(",")), false).expect("JSON");
+            faults.extend(heavy(&list, &sources));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use ebb_row::{Value, ValueKind, parse_json, write_json};
+use ebb_row::{JsonError, Value, ValueKind, parse_json, write_json};
 
 use crate::compare::{contains, is_empty, is_true};
 use crate::error::{Fault, did_you_mean};
-use crate::filters::{Arguments, Call, Filter, owned};
+use crate::filters::{Arguments, Call, Filter, ITEM, cost, named, owned};
 use crate::number::Number;
 use crate::print::text_of;
 
@@ -56,10 +56,60 @@ fn default<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -
     Ok(arguments.positional.first().cloned().unwrap_or(Cow::Owned(Value::Null)))
 }
 
-fn json<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
-    let mut out = Vec::new();
-    write_json(&input, &mut out).map_err(|error| Fault::new(error.to_string()))?;
+fn json<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    let length = json_length(&input, &mut Vec::new())?;
+    call.budget.afford(length)?;
+    let mut out = Vec::with_capacity(length);
+    write_json(&input, &mut out).map_err(|error| unwritten(&error))?;
     String::from_utf8(out).map(owned).map_err(|_| Fault::new("the JSON is not UTF-8"))
+}
+
+fn unwritten(error: &JsonError) -> Fault {
+    Fault::new(error.to_string())
+}
+
+/// The bytes of a value as JSON; `scratch` is for what is written to be measured.
+fn json_length(value: &Value, scratch: &mut Vec<u8>) -> Result<usize, Fault> {
+    match value {
+        Value::Text(text) => Ok(json_text_length(text)),
+        Value::List(items) => {
+            let mut length = 1 + items.len().max(1);
+            for item in items {
+                length += json_length(item, scratch)?;
+            }
+            Ok(length)
+        }
+        Value::Object(object) => {
+            let mut length = 1 + object.len().max(1);
+            for (name, field) in object {
+                length += json_text_length(name) + 1 + json_length(field, scratch)?;
+            }
+            Ok(length)
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Float(_)
+        | Value::Decimal(_)
+        | Value::Bytes(_)
+        | Value::Instant(_)
+        | Value::LocalTime(_)
+        | Value::Date(_)
+        | Value::Lookup(_) => {
+            scratch.clear();
+            write_json(value, scratch).map_err(|error| unwritten(&error))?;
+            Ok(scratch.len())
+        }
+    }
+}
+
+fn json_text_length(text: &str) -> usize {
+    let length = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+        0..0x20 => 6,
+        _ => 1,
+    };
+    2 + text.bytes().map(length).sum::<usize>()
 }
 
 fn raw<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
@@ -68,19 +118,42 @@ fn raw<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v>
 
 fn parse<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
     let Value::Text(text) = &*input else { return Ok(input) };
-    call.budget.afford(text.len())?;
-    parse_json(text, false).map(Cow::Owned).map_err(|error| Fault::new(error.to_string()))
+    call.budget.afford(parsed_weight(text))?;
+    parse_json(text, false).map(Cow::Owned).map_err(|error| match &error {
+        JsonError::Syntax { offset, expected } => {
+            Fault::new(format!("the text is not valid JSON at byte {offset}: expected {expected}"))
+        }
+        JsonError::Repeated { .. } | JsonError::TooDeep | JsonError::NotFinite | JsonError::Binary => unwritten(&error),
+    })
+}
+
+/// About the bytes that JSON text takes once it is read: its items, and room for lists to grow.
+fn parsed_weight(text: &str) -> usize {
+    let (mut items, mut containers): (usize, usize) = (0, 0);
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_quoted,
+            b'"' => is_quoted = !is_quoted,
+            b',' if !is_quoted => items += 1,
+            b'[' | b'{' if !is_quoted => containers += 1,
+            _ => {}
+        }
+    }
+    let lists = items.saturating_mul(ITEM + 8).saturating_add(containers.saturating_mul(3 * ITEM));
+    lists.max(text.len())
 }
 
 const CASTS: [&str; 3] = ["string", "number", "boolean"];
 
 fn check_cast(arguments: &[Option<&Value>]) -> Result<(), Fault> {
     let Some(Some(Value::Text(kind))) = arguments.first() else { return Ok(()) };
-    if CASTS.contains(&&**kind) { Ok(()) } else { Err(unknown_cast(kind)) }
+    if CASTS.contains(&&**kind) { Ok(()) } else { Err(named("cast", unknown_cast(kind))) }
 }
 
 fn unknown_cast(kind: &str) -> Fault {
-    let fault = Fault::new("cast: the type is one of \"string\", \"number\", \"boolean\"");
+    let fault = Fault::new("the type is one of \"string\", \"number\", \"boolean\"");
     match did_you_mean(kind, CASTS.into_iter()) {
         Some(hint) => fault.hint(hint),
         None => fault,
@@ -122,8 +195,11 @@ fn boolean(value: &Value) -> Option<bool> {
     }
 }
 
-fn includes<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+fn includes<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
     let value = arguments.value(0);
+    if let Value::List(items) = &*input {
+        call.budget.step(items.len().saturating_mul(cost(value)))?;
+    }
     if let (Value::List(items), Value::Bool(_)) = (&*input, value) {
         return Ok(Cow::Owned(Value::Bool(items.contains(value))));
     }

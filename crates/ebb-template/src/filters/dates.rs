@@ -11,7 +11,7 @@ use ebb_row::Value;
 use crate::error::Fault;
 use crate::filters::parse_date::{Moment, moment_of};
 use crate::filters::strftime::{Zoned, strftime};
-use crate::filters::{Arguments, Call, Filter, owned};
+use crate::filters::{Arguments, Call, Filter, named, owned};
 use crate::print::text_of;
 
 const AT: &str = r#"{"at":"2024-07-01T10:00:00Z"}"#;
@@ -23,7 +23,7 @@ pub(super) const FILTERS: &[Filter] = &[
         date,
     )
     .takes("format[, zone]", 1, 1)
-    .checked(check_zone)
+    .checked(check_date)
     .shows("{{ at | date: '%Y-%m-%d %H:%M %Z', 'Europe/Berlin' }}", r#"{"at":"2024-07-01T10:00:00Z"}"#, r#""2024-07-01 12:00 CEST""#),
     Filter::new("date_to_xmlschema", "Formats a date or time as `date: '%Y-%m-%dT%H:%M:%S%:z'` does.", date_to_xmlschema)
         .shows("{{ at | date_to_xmlschema }}", AT, r#""2024-07-01T10:00:00+00:00""#),
@@ -50,16 +50,17 @@ pub(super) const FILTERS: &[Filter] = &[
 
 type Output<'v> = Result<Cow<'v, Value>, Fault>;
 
-fn check_zone(arguments: &[Option<&Value>]) -> Result<(), Fault> {
-    match arguments.get(1).copied().flatten() {
-        Some(Value::Text(zone)) => read_zone(zone).map(|_| ()),
-        _ => Ok(()),
+fn check_date(arguments: &[Option<&Value>]) -> Result<(), Fault> {
+    let text = |at: usize| arguments.get(at).copied().flatten().and_then(Value::as_text);
+    if text(0).is_some_and(|format| !format.is_empty() && !format.contains('%')) {
+        let fault = Fault::new("date: the format has no directive such as `%Y`");
+        return Err(fault.hint("a year, a month and a day are written `%Y-%m-%d`"));
     }
+    text(1).map_or(Ok(()), |zone| read_zone(zone).map(|_| ()).map_err(|fault| named("date", fault)))
 }
 
 fn read_zone(name: &str) -> Result<Tz, Fault> {
-    name.parse()
-        .map_err(|_| Fault::new("date: the time zone is unknown").hint("use a name like `Europe/Berlin` or `UTC`"))
+    name.parse().map_err(|_| Fault::new("the time zone is unknown").hint("use a name like `Europe/Berlin` or `UTC`"))
 }
 
 fn date<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {

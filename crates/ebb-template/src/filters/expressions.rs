@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ebb_row::{Object, Value};
+use ebb_row::Value;
 
 use crate::compare::{equals, is_true};
 use crate::error::Fault;
 use crate::filters::lists::{items, list};
-use crate::filters::{Arguments, Asks, Call, Filter, ITEM};
+use crate::filters::made::copy;
+use crate::filters::{Arguments, Asks, Call, Filter, ITEM, cost, weight};
 
 const PEOPLE: &str = r#"{"a":[{"id":1,"age":17},{"id":2,"age":30}]}"#;
 const PARAMETERS: &str = "name, expression";
@@ -44,6 +45,9 @@ pub(super) const FILTERS: &[Filter] = &[
         .shows("{{ a | group_by_exp: 'p', 'p.id | modulo: 2' | map: 'name' }}", PEOPLE, "[1,0]"),
 ];
 
+/// The bytes that a group takes besides its name and its items.
+const GROUP: usize = 3 * ITEM + "name".len() + "items".len();
+
 type Output<'v> = Result<Cow<'v, Value>, Fault>;
 
 /// Asks of each item whether the condition holds.
@@ -62,8 +66,8 @@ fn reject<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Outp
 }
 
 fn find<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
-    let found = judged(call, &input)?.into_iter().find(|(_, holds)| *holds).map(|(item, _)| item.clone());
-    Ok(Cow::Owned(found.unwrap_or(Value::Null)))
+    let found = judged(call, &input)?.into_iter().find(|(_, holds)| *holds).map(|(item, _)| item);
+    copy(call, found.unwrap_or(&Value::Null)).map(Cow::Owned)
 }
 
 fn find_index<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
@@ -77,26 +81,45 @@ fn has<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<
 }
 
 fn group_by<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
-    let keyed =
-        items(&input).into_iter().map(|item| Ok(((call.ask)(item)?, item))).collect::<Result<Vec<_>, Fault>>()?;
-    groups(call, keyed)
+    let mut groups = Groups::default();
+    for item in items(&input) {
+        let key = (call.ask)(item)?;
+        call.budget.produce(weight(&key))?;
+        groups.add(call, Cow::Owned(key), item)?;
+    }
+    groups.into_list(call)
 }
 
-/// Makes a list of `{ name, items }` of items with their keys, in the order in which the keys first come.
-pub(super) fn groups<'v>(call: &Call<'_>, keyed: Vec<(Value, &Value)>) -> Output<'v> {
-    let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
-    call.budget.afford(keyed.len().saturating_mul(ITEM))?;
-    for (key, item) in keyed {
-        call.budget.step(1 + groups.len() / 16)?;
-        match groups.iter_mut().find(|(known, _)| equals(known, &key)) {
-            Some((_, members)) => members.push(item.clone()),
-            None => groups.push((key, vec![item.clone()])),
+/// Items by their keys, in the order in which the keys first come.
+#[derive(Default)]
+pub(super) struct Groups<'i> {
+    groups: Vec<(Cow<'i, Value>, Vec<&'i Value>)>,
+}
+
+impl<'i> Groups<'i> {
+    /// Puts an item into the group of its key, which is compared with all keys before it.
+    pub(super) fn add(&mut self, call: &Call<'_>, key: Cow<'i, Value>, item: &'i Value) -> Result<(), Fault> {
+        let known = self.groups.len();
+        call.budget.step(1 + known / 16 + known.saturating_mul(cost(&key)))?;
+        match self.groups.iter_mut().find(|(known, _)| equals(known, &key)) {
+            Some((_, members)) => members.push(item),
+            None => self.groups.push((key, vec![item])),
         }
+        Ok(())
     }
-    let group = |(name, items): (Value, Vec<Value>)| {
-        let fields: Object =
-            [(Arc::from("name"), name), (Arc::from("items"), Value::List(items))].into_iter().collect();
-        Value::Object(fields)
-    };
-    Ok(Cow::Owned(Value::List(groups.into_iter().map(group).collect())))
+
+    /// Makes a list of `{ name, items }`, if it may still be produced.
+    pub(super) fn into_list<'v>(self, call: &Call<'_>) -> Output<'v> {
+        let mut bytes: usize = 0;
+        for (name, members) in &self.groups {
+            let copied = members.iter().map(|member| ITEM + weight(member)).sum::<usize>();
+            bytes = bytes.saturating_add(GROUP + weight(name)).saturating_add(copied);
+            call.budget.afford(bytes)?;
+        }
+        let group = |(name, members): (Cow<'_, Value>, Vec<&Value>)| {
+            let members = Value::List(members.into_iter().cloned().collect());
+            Value::Object([(Arc::from("name"), name.into_owned()), (Arc::from("items"), members)].into_iter().collect())
+        };
+        Ok(Cow::Owned(Value::List(self.groups.into_iter().map(group).collect())))
+    }
 }

@@ -136,7 +136,7 @@ fn encoded<'v>(call: &Call<'_>, input: Cow<'v, Value>, engine: &GeneralPurpose) 
         return Ok(input);
     }
     let bytes = bytes_of(&input)?;
-    call.budget.afford(bytes.len())?;
+    call.budget.afford(bytes.len().div_ceil(3).saturating_mul(4))?;
     Ok(owned(engine.encode(bytes)))
 }
 

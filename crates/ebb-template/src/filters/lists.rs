@@ -8,9 +8,10 @@ use ebb_row::Value;
 
 use crate::compare::{equals, order};
 use crate::error::Fault;
-use crate::filters::{Arguments, Call, Filter, ITEM, owned};
+use crate::filters::made::{Made, copies, copy};
+use crate::filters::{Arguments, Call, Filter, cost, weight};
 use crate::number::{Number, Operation, calculate};
-use crate::print::{text_of, write_text};
+use crate::print::{printed, text_of};
 
 pub(super) const FILTERS: &[Filter] = &[
     Filter::new("join", "Joins the items' texts.", join).takes("separator = \" \"", 0, 1).shows(
@@ -118,35 +119,32 @@ fn key<'a>(arguments: &'a Arguments<'_>) -> Result<Option<Cow<'a, str>>, Fault> 
 
 /// Makes a list of copies, if they may still be produced.
 pub(super) fn list<'v>(call: &Call<'_>, items: Vec<&Value>) -> Output<'v> {
-    call.budget.afford(items.len().saturating_mul(ITEM))?;
-    Ok(Cow::Owned(Value::List(items.into_iter().cloned().collect())))
+    Ok(Cow::Owned(Value::List(copies(call, &items)?)))
 }
 
 fn join<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
     let separator = arguments.get(0).map_or(Ok(Cow::Borrowed(" ")), text_of)?;
-    let mut out = String::new();
+    let mut out = Made::with_room(call, 0)?;
     for (index, item) in items(&input).into_iter().enumerate() {
         if index > 0 {
-            out.push_str(&separator);
+            out.push_str(&separator)?;
         }
-        write_text(item, &mut out)?;
-        call.budget.afford(out.len())?;
+        out.push_str(&printed(item)?)?;
     }
-    Ok(owned(out))
+    out.done()
 }
 
-fn first<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
-    let first =
-        if let Value::Object(object) = &*input { object.first().map(pair) } else { ends(&input).first().cloned() };
-    Ok(Cow::Owned(first.unwrap_or(Value::Null)))
+fn first<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    if let Value::Object(object) = &*input
+        && let Some((name, field)) = object.first()
+    {
+        return Ok(Cow::Owned(Value::List(vec![Value::Text(name.clone()), copy(call, field)?])));
+    }
+    copy(call, ends(&input).first().unwrap_or(&Value::Null)).map(Cow::Owned)
 }
 
-fn last<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
-    Ok(Cow::Owned(ends(&input).last().cloned().unwrap_or(Value::Null)))
-}
-
-fn pair((name, field): (&std::sync::Arc<str>, &Value)) -> Value {
-    Value::List(vec![Value::Text(name.clone()), field.clone()])
+fn last<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    copy(call, ends(&input).last().unwrap_or(&Value::Null)).map(Cow::Owned)
 }
 
 /// Returns a list's items without flattening: the first item of a list of lists is a list. Other values have no ends.
@@ -181,7 +179,7 @@ fn reverse<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Out
 fn sort<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
     let key = key(arguments)?;
     let mut all = judged(&input, key.as_deref())?;
-    call.budget.step(all.len())?;
+    call.budget.step(sorting(&all))?;
     let mut fault = None;
     all.sort_by(|(_, left), (_, right)| {
         nil_last(left, right).map_or_else(|| place(left, right), Ok).unwrap_or_else(|error| {
@@ -190,6 +188,12 @@ fn sort<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -
         })
     });
     fault.map_or_else(|| list(call, all.into_iter().map(|(item, _)| item).collect()), Err)
+}
+
+/// The work of sorting, in steps: each item is compared as often as the items can be halved.
+fn sorting(all: &[(&Value, &Value)]) -> usize {
+    let halvings = all.len().checked_ilog2().and_then(|halvings| usize::try_from(halvings).ok()).unwrap_or(0);
+    all.iter().fold(all.len(), |steps, (_, by)| steps.saturating_add(cost(by).saturating_mul(1 + halvings)))
 }
 
 /// Orders two values for `sort`: equal ones, lists by their items, and what an `if` can order.
@@ -219,10 +223,14 @@ fn nil_last(left: &Value, right: &Value) -> Option<Ordering> {
 fn sort_natural<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
     let key = key(arguments)?;
     let all = judged(&input, key.as_deref())?;
-    call.budget.step(all.len())?;
+    call.budget.step(sorting(&all))?;
     let mut keyed = Vec::with_capacity(all.len());
+    let mut bytes: usize = 0;
     for (item, by) in all {
-        keyed.push((by.is_null(), text_of(by)?.to_lowercase(), item));
+        let text = text_of(by)?;
+        bytes = bytes.saturating_add(text.len());
+        call.budget.afford(bytes)?;
+        keyed.push((by.is_null(), text.to_lowercase(), item));
     }
     keyed.sort_by(|left, right| (left.0, &left.1).cmp(&(right.0, &right.1)));
     list(call, keyed.into_iter().map(|(_, _, item)| item).collect())
@@ -232,10 +240,15 @@ fn uniq<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -
     let key = key(arguments)?;
     let mut seen = HashSet::new();
     let mut kept = Vec::new();
+    let mut bytes: usize = 0;
     for (item, by) in judged(&input, key.as_deref())? {
+        call.budget.step(cost(by))?;
+        call.budget.afford(bytes.saturating_add(weight(by)))?;
         let mut identity = String::new();
         identify(by, &mut identity);
+        let length = identity.len();
         if seen.insert(identity) {
+            bytes = bytes.saturating_add(length);
             kept.push(item);
         }
     }

@@ -8,6 +8,7 @@ mod expressions;
 mod hashes;
 mod items;
 mod lists;
+mod made;
 mod meant;
 mod numbers;
 mod parse_date;
@@ -167,11 +168,13 @@ impl Filter {
             Ok(value)
         };
         let result = call.budget.step(1 + work).and_then(|()| (self.function)(call, input, arguments));
-        result.and_then(counted).map_err(|fault: Fault| Fault {
-            message: format!("{}: {}", self.name, fault.message).into(),
-            hint: fault.hint,
-        })
+        result.and_then(counted).map_err(|fault| named(self.name, fault))
     }
+}
+
+/// Says in which filter a fault is.
+fn named(filter: &str, fault: Fault) -> Fault {
+    Fault { message: format!("{filter}: {}", fault.message).into(), hint: fault.hint }
 }
 
 /// The work of looking at a value once, in steps.

@@ -7,7 +7,8 @@ use ebb_row::Value;
 use regex::{Regex, RegexBuilder};
 
 use crate::error::Fault;
-use crate::filters::{Arguments, Call, Filter, owned};
+use crate::filters::made::Made;
+use crate::filters::{Arguments, Call, Filter};
 use crate::limits::{Budget, REGEX_BYTES};
 use crate::print::text_of;
 
@@ -36,6 +37,11 @@ type Output<'v> = Result<Cow<'v, Value>, Fault>;
 const KEPT: usize = 32;
 /// What compiling one costs, since patterns may come from cells and differ each time.
 const COMPILE_STEPS: usize = 500;
+
+/// How much text is searched in a step.
+const SEARCHED_BYTES: usize = 256;
+/// How much text is looked at in a step to find a further match; mostly it is far less.
+const LOOKED_AHEAD_BYTES: usize = 32 * 1024;
 
 #[derive(Debug)]
 struct Compiled {
@@ -107,19 +113,23 @@ fn regex_replace<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Argumen
     let replacement = dollar_groups(&arguments.text(1)?);
     let references = replacement.matches('$').count();
     let text = text_of(&input)?;
-    let mut out = String::new();
-    let mut from = 0;
+    call.budget.step(text.len() / SEARCHED_BYTES)?;
+    let mut out = Made::with_room(call, 0)?;
+    let (mut from, mut looked_ahead) = (0, 0);
     for groups in regex.captures_iter(&text) {
         let Some(whole) = groups.get(0) else { break };
-        out.push_str(text.get(from..whole.start()).unwrap_or_default());
+        // A search may look at all that is left before it knows of a match close by.
+        looked_ahead += text.len() - from;
+        call.budget.step(looked_ahead / LOOKED_AHEAD_BYTES)?;
+        looked_ahead %= LOOKED_AHEAD_BYTES;
+        out.push_str(text.get(from..whole.start()).unwrap_or_default())?;
         // No group is longer than the whole match.
         let expanded = replacement.len().saturating_add(references.saturating_mul(whole.len()));
-        call.budget.afford(out.len().saturating_add(expanded))?;
-        groups.expand(&replacement, &mut out);
+        groups.expand(&replacement, out.room_for(expanded)?);
         from = whole.end();
     }
-    out.push_str(text.get(from..).unwrap_or_default());
-    Ok(owned(out))
+    out.push_str(text.get(from..).unwrap_or_default())?;
+    out.done()
 }
 
 /// Writes `\1` as `${1}`, for people who come from Ruby, and `$1` too, so that `$1a` is a group and an `a`.
@@ -143,7 +153,9 @@ fn dollar_groups(replacement: &str) -> String {
 
 fn matches(call: &Call<'_>, input: &Value, arguments: &Arguments<'_>) -> Result<bool, Fault> {
     let regex = call.regexes.get(call.budget, &arguments.text(0)?, &arguments.text(1)?)?;
-    Ok(regex.is_match(&text_of(input)?))
+    let text = text_of(input)?;
+    call.budget.step(text.len() / SEARCHED_BYTES)?;
+    Ok(regex.is_match(&text))
 }
 
 fn regex_test<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {

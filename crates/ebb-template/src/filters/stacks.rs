@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use ebb_row::{Object, Value};
+use ebb_row::Value;
 
-use crate::compare::equals;
 use crate::error::Fault;
+use crate::filters::expressions::Groups;
 use crate::filters::lists::property;
-use crate::filters::{Arguments, Call, Filter, ITEM, owned};
+use crate::filters::made::{Made, copies};
+use crate::filters::{Arguments, Call, Filter};
 use crate::print::text_of;
 
 pub(super) const FILTERS: &[Filter] = &[
@@ -70,9 +71,8 @@ fn whole(value: &Value) -> &[Value] {
 
 /// Makes a list of the parts, if it may still be produced.
 fn made<'v>(call: &Call<'_>, parts: &[&[Value]]) -> Output<'v> {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    call.budget.afford(length.saturating_mul(ITEM))?;
-    Ok(Cow::Owned(Value::List(parts.concat())))
+    let items: Vec<&Value> = parts.iter().copied().flatten().collect();
+    Ok(Cow::Owned(Value::List(copies(call, &items)?)))
 }
 
 fn push<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
@@ -93,46 +93,34 @@ fn shift<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Outpu
 
 fn group_by<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
     let key = arguments.text(0)?;
-    let items = whole(&input);
-    call.budget.afford(items.len().saturating_mul(ITEM))?;
-    let mut groups: Vec<(&Value, Vec<Value>)> = Vec::new();
-    for item in items {
-        let name = property(item, &key)?;
-        call.budget.step(1 + groups.len() / 16)?;
-        match groups.iter_mut().find(|(known, _)| equals(known, name)) {
-            Some((_, group)) => group.push(item.clone()),
-            None => groups.push((name, vec![item.clone()])),
-        }
+    let mut groups = Groups::default();
+    for item in whole(&input) {
+        groups.add(call, Cow::Borrowed(property(item, &key)?), item)?;
     }
-    let object = |(name, items): (&Value, Vec<Value>)| {
-        let fields = [("name".into(), name.clone()), ("items".into(), Value::List(items))];
-        Value::Object(fields.into_iter().collect::<Object>())
-    };
-    Ok(Cow::Owned(Value::List(groups.into_iter().map(object).collect())))
+    groups.into_list(call)
 }
 
 fn sentence<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
     let connector = arguments.get(0).map_or(Ok(Cow::Borrowed("and")), text_of)?;
     let items = whole(&input);
-    let mut out = String::new();
+    let mut out = Made::with_room(call, 0)?;
     for (index, item) in items.iter().enumerate() {
         let is_last = index + 1 == items.len();
         match (index, is_last) {
             (0, _) => {}
             (1, true) => {
-                out.push(' ');
-                out.push_str(&connector);
-                out.push(' ');
+                out.push_str(" ")?;
+                out.push_str(&connector)?;
+                out.push_str(" ")?;
             }
             (_, true) => {
-                out.push_str(", ");
-                out.push_str(&connector);
-                out.push(' ');
+                out.push_str(", ")?;
+                out.push_str(&connector)?;
+                out.push_str(" ")?;
             }
-            (_, false) => out.push_str(", "),
+            (_, false) => out.push_str(", ")?,
         }
-        out.push_str(&text_of(item)?);
-        call.budget.afford(out.len())?;
+        out.push_str(&text_of(item)?)?;
     }
-    Ok(owned(out))
+    out.done()
 }

@@ -8,6 +8,7 @@ use regex::Regex;
 
 use crate::compare::is_true;
 use crate::error::Fault;
+use crate::filters::made::{Made, copies};
 use crate::filters::{Arguments, Call, Filter, ITEM, owned};
 use crate::print::text_of;
 
@@ -179,12 +180,24 @@ fn title_case(character: char) -> String {
     }
 }
 
-fn downcase<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
-    Ok(owned(text_of(&input)?.to_lowercase()))
+fn downcase<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    let text = text_of(&input)?;
+    let length = |character: char| character.to_lowercase().map(char::len_utf8).sum::<usize>();
+    call.budget.afford(if text.is_ascii() { text.len() } else { text.chars().map(length).sum() })?;
+    Ok(owned(text.to_lowercase()))
 }
 
-fn upcase<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
-    Ok(owned(text_of(&input)?.to_uppercase()))
+fn upcase<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    let text = text_of(&input)?;
+    if text.is_ascii() {
+        call.budget.afford(text.len())?;
+        return Ok(owned(text.to_ascii_uppercase()));
+    }
+    let mut out = Made::with_room(call, text.len())?;
+    for upper in text.chars().flat_map(char::to_uppercase) {
+        out.room_for(upper.len_utf8())?.push(upper);
+    }
+    out.done()
 }
 
 /// Returns a part of the input's text; the input itself where nothing was cut.
@@ -195,7 +208,7 @@ fn part(input: Cow<'_, Value>, cut: fn(&str) -> &str) -> Output<'_> {
         return Ok(input);
     }
     let text = text_of(&input)?;
-    Ok(owned(cut(&text)))
+    Ok(Cow::Owned(Value::from(cut(&text))))
 }
 
 fn strip<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
@@ -210,12 +223,27 @@ fn rstrip<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<
     part(input, str::trim_end)
 }
 
-fn strip_newlines<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
-    Ok(owned(text_of(&input)?.replace("\r\n", "").replace('\n', "")))
+fn strip_newlines<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    lines_joined(call, &text_of(&input)?, "")
 }
 
-fn squish<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+/// Puts a text in the place of each line break.
+fn lines_joined<'v>(call: &Call<'_>, text: &str, between: &str) -> Output<'v> {
+    let breaks = text.bytes().filter(|byte| *byte == b'\n').count();
+    let mut out = Made::with_room(call, (text.len() - breaks).saturating_add(breaks.saturating_mul(between.len())))?;
+    let mut lines = text.split('\n');
+    let last = lines.next_back().unwrap_or_default();
+    for line in lines {
+        out.push_str(line.strip_suffix('\r').unwrap_or(line))?;
+        out.push_str(between)?;
+    }
+    out.push_str(last)?;
+    out.done()
+}
+
+fn squish<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
     let text = text_of(&input)?;
+    call.budget.afford(text.len())?;
     let mut out = String::with_capacity(text.len());
     for word in text.split_whitespace() {
         if !out.is_empty() {
@@ -227,21 +255,72 @@ fn squish<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<
 }
 
 fn newline_to_br<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
-    let text = text_of(&input)?;
-    call.budget.afford(text.len())?;
-    Ok(owned(text.replace("\r\n", "\n").replace('\n', "<br />\n")))
+    lines_joined(call, &text_of(&input)?, "<br />\n")
 }
 
-fn strip_html<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
-    static BLOCKS: LazyLock<Option<Regex>> =
-        LazyLock::new(|| Regex::new(r"(?is)<script.*?</script>|<!--.*?-->|<style.*?</style>").ok());
-    static TAGS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?s)<.*?>").ok());
-    let (Some(blocks), Some(tags)) = (BLOCKS.as_ref(), TAGS.as_ref()) else {
-        return Err(Fault::new("is not available"));
-    };
+/// How a block that is dropped with its contents begins, and how each kind ends.
+struct Blocks {
+    begins: Regex,
+    script_ends: Regex,
+    style_ends: Regex,
+    comment_ends: Regex,
+    tags: Regex,
+}
+
+impl Blocks {
+    fn compile() -> Result<Self, regex::Error> {
+        Ok(Self {
+            begins: Regex::new("(?i)<script|<!--|<style")?,
+            script_ends: Regex::new("(?i)</script>")?,
+            style_ends: Regex::new("(?i)</style>")?,
+            comment_ends: Regex::new("-->")?,
+            tags: Regex::new("(?s)<.*?>")?,
+        })
+    }
+
+    /// Drops the blocks. A kind whose end was once not found is not looked for again: that would be quadratic.
+    fn dropped<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut out = String::new();
+        let (mut kept, mut from) = (0, 0);
+        let mut has_no_end = [false; 3];
+        while let Some(begin) = self.begins.find_at(text, from) {
+            from = begin.end();
+            let (ends, has_no_end) = match (begin.as_str().as_bytes().last(), &mut has_no_end) {
+                (Some(b'-'), [comment, _, _]) => (&self.comment_ends, comment),
+                (Some(b't' | b'T'), [_, script, _]) => (&self.script_ends, script),
+                (_, [_, _, style]) => (&self.style_ends, style),
+            };
+            if *has_no_end {
+                continue;
+            }
+            match ends.find_at(text, from) {
+                Some(end) => {
+                    out.push_str(text.get(kept..begin.start()).unwrap_or_default());
+                    (kept, from) = (end.end(), end.end());
+                }
+                None => *has_no_end = true,
+            }
+        }
+        if kept == 0 {
+            return Cow::Borrowed(text);
+        }
+        out.push_str(text.get(kept..).unwrap_or_default());
+        Cow::Owned(out)
+    }
+}
+
+fn strip_html<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
+    static BLOCKS: LazyLock<Option<Blocks>> = LazyLock::new(|| Blocks::compile().ok());
+    let Some(blocks) = BLOCKS.as_ref() else { return Err(Fault::new("is not available")) };
     let text = text_of(&input)?;
-    let without_blocks = blocks.replace_all(&text, "");
-    Ok(owned(tags.replace_all(&without_blocks, "")))
+    call.budget.afford(text.len())?;
+    let without_blocks = blocks.dropped(&text);
+    let without_tags = match blocks.tags.replace_all(&without_blocks, "") {
+        Cow::Owned(without_tags) => without_tags,
+        Cow::Borrowed(_) => return Ok(Cow::Owned(Value::from(&*without_blocks))),
+    };
+    drop(without_blocks);
+    Ok(owned(without_tags))
 }
 
 fn escape<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
@@ -257,29 +336,34 @@ fn escaped<'v>(call: &Call<'_>, input: Cow<'v, Value>, once: bool) -> Output<'v>
         return Ok(input);
     }
     let text = text_of(&input)?;
-    call.budget.afford(text.len())?;
-    let mut out = String::with_capacity(text.len() + 16);
-    for (at, character) in text.char_indices() {
-        match character {
-            '&' if once && starts_entity(text.get(at + 1..).unwrap_or_default()) => out.push('&'),
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(character),
-        }
+    let mut out = Made::with_room(call, text.len())?;
+    let mut rest = &*text;
+    while let Some((plain, special)) = rest.find(['&', '<', '>', '"', '\'']).and_then(|at| rest.split_at_checked(at)) {
+        out.push_str(plain)?;
+        let mut behind = special.chars();
+        let escape = match behind.next() {
+            Some('&') if once && starts_entity(behind.as_str()) => "&",
+            Some('&') => "&amp;",
+            Some('<') => "&lt;",
+            Some('>') => "&gt;",
+            Some('"') => "&quot;",
+            _ => "&#39;",
+        };
+        out.push_str(escape)?;
+        rest = behind.as_str();
     }
-    Ok(owned(out))
+    out.push_str(rest)?;
+    out.done()
 }
 
-/// Returns whether `name;` or `#123;` follows an ampersand.
+/// Returns whether `name;` or `#123;` follows an ampersand. It looks no further than the next ampersand.
 fn starts_entity(rest: &str) -> bool {
-    let Some((name, _)) = rest.split_once(';') else { return false };
-    match name.strip_prefix('#') {
-        Some(digits) => !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()),
-        None => !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphabetic()),
-    }
+    let (name, is_part): (_, fn(&u8) -> bool) = match rest.strip_prefix('#') {
+        Some(digits) => (digits, u8::is_ascii_digit),
+        None => (rest, u8::is_ascii_alphabetic),
+    };
+    let length = name.bytes().take_while(is_part).count();
+    length > 0 && name.as_bytes().get(length) == Some(&b';')
 }
 
 fn replace<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
@@ -291,8 +375,16 @@ fn replace<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>
     }
     let text = text_of(&input)?;
     let occurrences = text.matches(&*search).count();
-    call.budget.afford(occurrences.saturating_mul(replacement.len()))?;
-    Ok(owned(text.replace(&*search, &replacement)))
+    let kept = text.len().saturating_sub(occurrences.saturating_mul(search.len()));
+    let mut out = Made::with_room(call, kept.saturating_add(occurrences.saturating_mul(replacement.len())))?;
+    let mut from = 0;
+    for (at, found) in text.match_indices(&*search) {
+        out.push_str(text.get(from..at).unwrap_or_default())?;
+        out.push_str(&replacement)?;
+        from = at + found.len();
+    }
+    out.push_str(text.get(from..).unwrap_or_default())?;
+    out.done()
 }
 
 fn replace_first<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
@@ -312,14 +404,30 @@ fn replace_one<'v>(
     let (search, replacement) = (arguments.text(0)?, arguments.text(1)?);
     let text = text_of(&input)?;
     let Some((before, rest)) = find(&text, &search).and_then(|at| text.split_at_checked(at)) else {
-        return Ok(owned(text));
+        return Ok(whole(&input, &text));
     };
     let after = rest.strip_prefix(&*search).unwrap_or(rest);
     call.budget.afford(text.len() + replacement.len())?;
     Ok(owned([before, &replacement, after].concat()))
 }
 
-fn slice<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+/// Returns the input's text uncut: the input itself where it is a text.
+fn whole<'v>(input: &Cow<'v, Value>, text: &str) -> Cow<'v, Value> {
+    match input {
+        Cow::Borrowed(input @ Value::Text(_)) => Cow::Borrowed(input),
+        Cow::Owned(input @ Value::Text(_)) => Cow::Owned(input.clone()),
+        Cow::Borrowed(_) | Cow::Owned(_) => Cow::Owned(Value::from(text)),
+    }
+}
+
+/// Returns a text from the character at `begin` on, at most `length` characters.
+fn characters(text: &str, begin: usize, length: usize) -> &str {
+    let behind = |text: &str, count: usize| text.char_indices().nth(count).map_or(text.len(), |(at, _)| at);
+    let rest = text.get(behind(text, begin)..).unwrap_or_default();
+    rest.get(..behind(rest, length)).unwrap_or_default()
+}
+
+fn slice<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
     let start = arguments.integer(0, 0)?;
     let length = if is_true(arguments.value(1)) { arguments.integer(1, 1)? } else { 1 };
     let span = |size: usize| {
@@ -333,30 +441,37 @@ fn slice<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> 
     };
     if let Value::List(items) = &*input {
         let (begin, length) = span(items.len()).unwrap_or((0, 0));
-        return Ok(Cow::Owned(Value::List(items.iter().skip(begin).take(length).cloned().collect())));
+        let kept: Vec<&Value> = items.iter().skip(begin).take(length).collect();
+        return copies(call, &kept).map(|kept| Cow::Owned(Value::List(kept)));
     }
     let text = text_of(&input)?;
     let (begin, length) = span(text.chars().count()).unwrap_or((0, 0));
-    Ok(owned(text.chars().skip(begin).take(length).collect::<String>()))
+    Ok(Cow::Owned(Value::from(characters(&text, begin, length))))
 }
 
 fn split<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
     let (text, separator) = (text_of(&input)?, arguments.text(0)?);
-    let mut parts: Vec<Cow<'_, str>> = match &*separator {
+    match &*separator {
         "" => {
-            call.budget.afford(text.len().saturating_mul(ITEM))?;
-            text.chars().map(|character| Cow::Owned(character.to_string())).collect()
+            let mut bytes = [0; 4];
+            let part = |character: char| Value::from(&*character.encode_utf8(&mut bytes));
+            listed(call, text.chars().count(), text.chars().map(part))
         }
-        " " => text.split_whitespace().map(Cow::Borrowed).collect(),
+        " " => listed(call, text.split_whitespace().count(), text.split_whitespace().map(Value::from)),
         separator => {
-            call.budget.afford(text.matches(separator).count().saturating_mul(ITEM))?;
-            text.split(separator).map(Cow::Borrowed).collect()
+            let parts = || text.split(separator);
+            let count = parts().enumerate().filter(|(_, part)| !part.is_empty()).last().map_or(0, |(at, _)| at + 1);
+            listed(call, count, parts().map(Value::from))
         }
-    };
-    while parts.last().is_some_and(|last| last.is_empty()) {
-        parts.pop();
     }
-    Ok(Cow::Owned(Value::List(parts.iter().map(|part| Value::from(&**part)).collect())))
+}
+
+/// Makes a list of the first `count` parts, if it may still be produced.
+fn listed<'v>(call: &Call<'_>, count: usize, parts: impl Iterator<Item = Value>) -> Output<'v> {
+    call.budget.afford(count.saturating_mul(ITEM))?;
+    let mut list = Vec::with_capacity(count);
+    list.extend(parts.take(count));
+    Ok(Cow::Owned(Value::List(list)))
 }
 
 /// Returns the argument at 1 as the text that ends a cut, `...` by default.
@@ -364,7 +479,7 @@ fn ending<'a>(arguments: &'a Arguments<'_>) -> Result<Cow<'a, str>, Fault> {
     arguments.get(1).map_or(Ok(Cow::Borrowed("...")), text_of)
 }
 
-fn truncate<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+fn truncate<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
     if input.is_null() {
         return Ok(input);
     }
@@ -375,15 +490,13 @@ fn truncate<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) 
     let end = ending(arguments)?;
     let text = text_of(&input)?;
     if i128::try_from(text.chars().count()).is_ok_and(|count| count <= length) {
-        return Ok(owned(text));
+        return Ok(whole(&input, &text));
     }
     let kept = usize::try_from(length).unwrap_or(0).saturating_sub(end.chars().count());
-    let mut out: String = text.chars().take(kept).collect();
-    out.push_str(&end);
-    Ok(owned(out))
+    joined(call, characters(&text, 0, kept), &end)
 }
 
-fn truncatewords<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
+fn truncatewords<'v>(call: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<'v>) -> Output<'v> {
     if input.is_null() {
         return Ok(input);
     }
@@ -391,19 +504,23 @@ fn truncatewords<'v>(_: &Call<'_>, input: Cow<'v, Value>, arguments: &Arguments<
     let end = ending(arguments)?;
     let text = text_of(&input)?;
     let mut rest = text.trim_start();
-    let mut kept = Vec::new();
-    while kept.len() < count && !rest.is_empty() {
-        let (word, behind) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
-        kept.push(word);
-        rest = if kept.len() < count { behind.trim_start() } else { behind };
+    let mut kept = 0;
+    while kept < count && !rest.is_empty() {
+        let (_, behind) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
+        kept += 1;
+        rest = if kept < count { behind.trim_start() } else { behind };
     }
     // Whitespace behind the last word that is kept is something to cut, too.
     if rest.is_empty() {
-        return Ok(owned(text));
+        return Ok(whole(&input, &text));
     }
-    let mut out = kept.join(" ");
-    out.push_str(&end);
-    Ok(owned(out))
+    let mut out = Made::with_room(call, (text.len() - rest.len()).saturating_add(end.len()))?;
+    for (index, word) in text.split_whitespace().take(kept).enumerate() {
+        out.push_str(if index > 0 { " " } else { "" })?;
+        out.push_str(word)?;
+    }
+    out.push_str(&end)?;
+    out.done()
 }
 
 fn size<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
@@ -436,11 +553,14 @@ fn url_encode<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> 
         return Ok(input);
     }
     let text = text_of(&input)?;
-    call.budget.afford(text.len())?;
-    let mut out = String::with_capacity(text.len());
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let encoded = text.bytes().filter(|byte| !is_plain(*byte) && *byte != b' ').count();
+    let length = text.len().saturating_add(encoded.saturating_mul(2));
+    call.budget.afford(length)?;
+    let mut out = String::with_capacity(length);
     for byte in text.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            _ if is_plain(byte) => out.push(char::from(byte)),
             b' ' => out.push('+'),
             _ => {
                 out.push('%');
