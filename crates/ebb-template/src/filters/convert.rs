@@ -118,6 +118,7 @@ fn raw<'v>(_: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v>
 
 fn parse<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Output<'v> {
     let Value::Text(text) = &*input else { return Ok(input) };
+    call.budget.step(number_steps(text))?;
     call.budget.afford(parsed_weight(text))?;
     parse_json(text, false).map(Cow::Owned).map_err(|error| match &error {
         JsonError::Syntax { offset, expected } => {
@@ -125,6 +126,13 @@ fn parse<'v>(call: &Call<'_>, input: Cow<'v, Value>, _: &Arguments<'v>) -> Outpu
         }
         JsonError::Repeated { .. } | JsonError::TooDeep | JsonError::NotFinite | JsonError::Binary => unwritten(&error),
     })
+}
+
+/// The work of reading long numbers, in steps: it grows with the square of their digits.
+fn number_steps(text: &str) -> usize {
+    const SQUARED_DIGITS: usize = 1 << 22;
+    let digits = text.split(|character: char| !character.is_ascii_digit()).map(str::len);
+    digits.map(|digits| digits.saturating_mul(digits)).fold(0, usize::saturating_add) / SQUARED_DIGITS
 }
 
 /// About the bytes that JSON text takes once it is read: its items, and room for lists to grow.

@@ -160,6 +160,8 @@ impl Filter {
         input: Cow<'v, Value>,
         arguments: &Arguments<'v>,
     ) -> Result<Cow<'v, Value>, Fault> {
+        // A filter on text makes a text of all that is in a list.
+        let work = if self.prints_ranges { cost } else { work };
         let work = work(&input) + arguments.positional.iter().map(|argument| work(argument)).sum::<usize>();
         let counted = |value: Cow<'v, Value>| {
             if let Cow::Owned(value) = &value {

@@ -41,7 +41,7 @@ const COMPILE_STEPS: usize = 500;
 /// How much text is searched in a step.
 const SEARCHED_BYTES: usize = 256;
 /// How much text is looked at in a step to find a further match; mostly it is far less.
-const LOOKED_AHEAD_BYTES: usize = 32 * 1024;
+const LOOKED_AHEAD_BYTES: usize = 16 * 1024;
 
 #[derive(Debug)]
 struct Compiled {

@@ -1,6 +1,8 @@
 //! Templates written to do harm: each ends in an error that says why, or in a small result.
 
-use super::{outcome_as, world};
+use ebb_row::Value;
+
+use super::{outcome, outcome_as, world, world_of};
 use crate::{Form, Language};
 
 /// How a render has to end.
@@ -17,6 +19,7 @@ use End::{Fails, Small};
 const PRODUCES: End = Fails("the template produces more than 1 MiB");
 const STEPS: End = Fails("the template takes more than 100000 steps");
 const RANGE: End = Fails("a range has more than 10000 items");
+const TEXT: End = Fails("a list or object has more than 1 MiB of text");
 const FUEL: End = Fails("the template takes more steps than it may");
 
 /// Columns that a template may turn against the engine.
@@ -209,6 +212,15 @@ fn jinja_ends() {
             (format!("{{{{ {}1 }}}}", "not ".repeat(2000)), Fails("operators in each other")),
             (format!("{}{}", "{% if 1 %}".repeat(500), "{% endif %}".repeat(500)), Fails("blocks nest deeper than 50")),
             ("{{ range(1000000000) | list | length }}".into(), Fails("invalid operation")),
+            ("{{ (['x' * 5000] * 16000) | sha256 }}".into(), TEXT),
+            ("{{ (['x' * 5000] * 16000) | append('a') }}".into(), TEXT),
+            ("{{ (['x' * 3000] * 16000) | json }}".into(), TEXT),
+            ("{{ (['x' * 5000] * 16000) | upper }}".into(), TEXT),
+            ("{{ 'x' | replace('x', ['x' * 5000] * 16000) }}".into(), TEXT),
+            ("{{ (['x' * 5000] * 16000) | join }}".into(), TEXT),
+            ("{{ range(9999) | join('x' * 5000) }}".into(), PRODUCES),
+            ("{% set y %}{{ ['x' * 5000] * 16000 }}{% endset %}{{ y | length }}".into(), TEXT),
+            ("{{ ([row.d] * 16000) | json }}".into(), TEXT),
             ("{{ ('a,' * 300000) | split(',') | sort | join('xxxxxxxx') }}".into(), FUEL),
             (
                 "{% set ns = namespace(a=[1]) %}{% for i in range(9999) %}{% set ns.a = [ns.a, ns.a] %}{% endfor %}"
@@ -227,6 +239,27 @@ fn jinja_ends() {
         &[
             ("{\"a\": \"{{ row.t }}\", \"{{ row.t }}\": {{ row.l }}}".into(), Small(128)),
             ("[{% for a in range(9000) %}{{ row.l }}{{ row.l | json }},{% endfor %}]".into(), FUEL),
+            ("{{ ['x' * 5000] * 16000 }}".into(), TEXT),
         ],
     );
+}
+
+#[test]
+fn time_that_grows_faster_than_a_text_is_counted() {
+    let world = world_of(&[
+        ("digits", Value::from("1".repeat(700_000))),
+        ("amps", Value::from("a&".repeat(100_000))),
+        ("begins", Value::from("<script<!---->".repeat(20_000))),
+        ("texts", Value::List(vec![Value::from("x".repeat(900)); 1000])),
+    ]);
+    for (source, end) in [
+        ("{{ digits | parse }}".into(), "error: parse: the template takes more than 100000 steps"),
+        (looped("", "{% assign a = texts | sha256 %}"), "error: sha256: the template takes more than 100000 steps"),
+        // These are quadratic where what was once not found is looked for again: seconds, or minutes.
+        ("{{ amps | escape_once | size }}".into(), "600000"),
+        ("{{ begins | strip_html | size }}".into(), "140000"),
+    ] {
+        let got = outcome(&source, Language::Liquid, &world);
+        assert!(got.starts_with(end), "{source}: {}", got.chars().take(200).collect::<String>());
+    }
 }
