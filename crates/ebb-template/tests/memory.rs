@@ -195,6 +195,7 @@ fn filters_on_a_long_list_hold_less_than_2_mib() {
     let mut sources: Vec<&str> = sources.iter().map(String::as_str).collect();
     sources.extend([
         "{% assign r = (1..10000) %}{{ (1..900) | group_by_exp: 'p', 'r' | size }}",
+        "{{ (1..900) | group_by_exp: 'p', 't' | size }}",
         "{{ t[0] | only: 'x', 'n' }}{{ t[0] | except: 'y' }}",
         "{{ (1..900) | where_exp: 'p', 't' | size }}",
     ]);

@@ -447,7 +447,11 @@ impl<'t> Renderer<'t> {
         inner.enter(&lambda.name, RoundKind::Lambda, 1);
         let answer = inner.turn(0, item.clone()).and_then(|()| match &lambda.body {
             LambdaBody::Condition(condition) => inner.condition(condition).map(Value::Bool),
-            LambdaBody::Value(value) => inner.filtered(value).map(Cow::into_owned),
+            LambdaBody::Value(value) => {
+                let value = inner.filtered(value)?;
+                inner.budget.afford(weight(&value))?;
+                Ok(value.into_owned())
+            }
         });
         self.budget.catch_up(&inner.budget);
         answer
