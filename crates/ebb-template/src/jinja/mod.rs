@@ -21,7 +21,7 @@ use crate::limits::{Budget, PRODUCED_BYTES};
 use crate::names::{Names, Reads, unknown_name};
 use crate::{Root, Variables};
 
-use values::{MAX_ITEMS, Roots, RowCells, from_jinja, measured, printable, to_jinja};
+use values::{MAX_ITEMS, Roots, RowCells, cell_from_jinja, from_jinja, measured, printable, to_jinja};
 
 /// minijinja's own filters; where a name is also ours, Jinja's meaning stands.
 const BUILTINS: [&str; 48] = [
@@ -97,6 +97,12 @@ const PLAIN_FUEL: u64 = 100_000;
 
 /// The environments with our filters and no template: for templates that do nothing but print, and for others.
 static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(|| environment(PLAIN_FUEL));
+/// minijinja as it is.
+static ORIGINAL: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::new();
+    environment.set_fuel(Some(GROWING_FUEL));
+    environment
+});
 static GROWING: LazyLock<Environment<'static>> = LazyLock::new(|| environment(GROWING_FUEL));
 
 fn environment(fuel: u64) -> Environment<'static> {
@@ -107,6 +113,7 @@ fn environment(fuel: u64) -> Environment<'static> {
     environment.set_recursion_limit(100);
     environment.remove_global("debug");
     bound_printing(&mut environment);
+    bound_text_filters(&mut environment);
     for filter in filters().iter().filter(|filter| !BUILTINS.contains(&filter.name) && filter.asks.is_none()) {
         environment.add_filter(filter.name, move |state: &State, input: JinjaValue, arguments: Rest<JinjaValue>| {
             apply(filter, state, &input, &arguments)
@@ -155,6 +162,47 @@ fn bound_printing(environment: &mut Environment<'static>) {
         }
         state.apply_filter(FORMAT, &all)
     });
+}
+
+/// Puts a bound before minijinja's filters of texts, which print a list first, before they know what that costs.
+fn bound_text_filters(environment: &mut Environment<'static>) {
+    // Under names that no template spells by accident; who does meets minijinja's own bounds.
+    environment.add_filter("\u{0}upper", jinja_filters::upper);
+    environment.add_filter("\u{0}lower", jinja_filters::lower);
+    environment.add_filter("\u{0}title", jinja_filters::title);
+    environment.add_filter("\u{0}capitalize", jinja_filters::capitalize);
+    environment.add_filter("\u{0}trim", jinja_filters::trim);
+    environment.add_filter("\u{0}escape", jinja_filters::escape);
+    environment.add_filter("\u{0}safe", jinja_filters::safe);
+    environment.add_filter("\u{0}join", jinja_filters::join);
+    for (name, own) in [
+        ("upper", "\u{0}upper"),
+        ("lower", "\u{0}lower"),
+        ("title", "\u{0}title"),
+        ("capitalize", "\u{0}capitalize"),
+        ("trim", "\u{0}trim"),
+        ("replace", "replace"),
+        ("escape", "\u{0}escape"),
+        ("e", "\u{0}escape"),
+        ("safe", "\u{0}safe"),
+        ("indent", "indent"),
+        ("join", "\u{0}join"),
+    ] {
+        environment.add_filter(name, move |state: &mut State, all: Rest<JinjaValue>| {
+            for value in all.iter() {
+                printable(value).map_err(filter_failed)?;
+            }
+            if let ("join", Some(items)) = (name, all.first().and_then(JinjaValue::len)) {
+                let between = all.get(1).and_then(JinjaValue::as_str).map_or(0, str::len);
+                Budget::default().afford(items.saturating_mul(between)).map_err(filter_failed)?;
+            }
+            if name == own {
+                // minijinja lends no other way to what it has under this name.
+                return ORIGINAL.empty_state().apply_filter(own, &all);
+            }
+            state.apply_filter(own, &all)
+        });
+    }
 }
 
 /// Pays for the items of a value that is printed, before it is.
@@ -286,7 +334,9 @@ impl Jinja {
         };
         let start = self.source.len() - self.source.trim_start().len();
         let result = expression.eval(self.context(variables)).map_err(|error| failure(&error, &self.source))?;
-        from_jinja(&result).map_err(|fault| fault.at(start))
+        let is_cell = self.lone_column.is_some();
+        let value = if is_cell { cell_from_jinja(&result) } else { from_jinja(&result) };
+        value.map_err(|fault| fault.at(start))
     }
 
     /// Renders a body to its JSON value.
@@ -447,6 +497,16 @@ fn failure(error: &minijinja::Error, source: &str) -> Failure {
 fn described(kind: ErrorKind, detail: &str) -> Fault {
     const NAMES_THE_TEMPLATE: [ErrorKind; 4] =
         [ErrorKind::SyntaxError, ErrorKind::UnknownFilter, ErrorKind::UnknownFunction, ErrorKind::UnknownTest];
+    const HOLDS_NO_VALUE: [&str; 8] = [
+        "recursion limit exceeded",
+        "range has too many elements",
+        "cannot convert ",
+        "cannot round value (",
+        "cannot join value of type ",
+        "can only sum numbers, got ",
+        "invalid digit found in string",
+        "invalid float literal",
+    ];
     let names_types = detail.starts_with("tried to use ") || detail.starts_with("unable to calculate ");
     if NAMES_THE_TEMPLATE.contains(&kind) {
         Fault::new(format!("{kind}: {detail}"))
@@ -458,6 +518,8 @@ fn described(kind: ErrorKind, detail: &str) -> Fault {
         Fault::new("the template produces more than 1 MiB")
     } else if kind == ErrorKind::InvalidOperation && names_types {
         Fault::new(detail.to_owned())
+    } else if kind == ErrorKind::InvalidOperation && HOLDS_NO_VALUE.iter().any(|known| detail.starts_with(known)) {
+        Fault::new(format!("{kind}: {detail}"))
     } else {
         Fault::new(kind.to_string())
     }

@@ -11,10 +11,11 @@ use minijinja::value::{
 };
 
 use crate::error::Fault;
+use crate::limits::PRODUCED_BYTES;
 
 /// The most items of a list that comes out of Jinja, which may repeat lists at no cost.
 pub(super) const MAX_ITEMS: usize = 16_384;
-/// The most bytes of text in a value that a filter prints, which may become six times as many.
+/// The most bytes of text in a value that a filter of minijinja prints, as JSON writes them.
 const PRINTED_BYTES: usize = 128 * 1024;
 /// The deepest nesting of a value that comes out of Jinja.
 const MAX_DEPTH: usize = 128;
@@ -118,15 +119,66 @@ fn decimal(number: &BigDecimal) -> JinjaValue {
     JinjaValue::from_object(ExactDecimal(number.clone()))
 }
 
-/// Makes a value of Jinja's ours; integers of up to 128 bits stay exact.
-pub(super) fn from_jinja(value: &JinjaValue) -> Result<Value, Fault> {
-    let mut left = MAX_ITEMS;
-    converted(value, &mut left, 0)
+/// What a value may still have: a list can hold one text many times at no cost, until it is printed.
+struct Left {
+    items: usize,
+    /// Of the texts in lists and objects, each time they stand there, as JSON writes them.
+    bytes: usize,
 }
 
-fn converted(value: &JinjaValue, left: &mut usize, depth: usize) -> Result<Value, Fault> {
+impl Left {
+    fn item(&mut self) -> Result<(), Fault> {
+        let fault = || Fault::new(format!("a value has more than {MAX_ITEMS} items"));
+        self.items = self.items.checked_sub(1).ok_or_else(fault)?;
+        Ok(())
+    }
+
+    /// Counts the text of a value that is no list or object.
+    fn text(&mut self, value: &JinjaValue) -> Result<(), Fault> {
+        let length = if let Some(text) = value.as_str() {
+            // No need to look at what is too long in any case.
+            if text.len() > self.bytes { text.len() } else { text.bytes().map(written_length).sum() }
+        } else if let Some(bytes) = value.as_bytes() {
+            bytes.len()
+        } else if let Some(ExactDecimal(number)) = value.downcast_object_ref() {
+            let zeros = usize::try_from(number.as_bigint_and_scale().1.unsigned_abs()).unwrap_or(usize::MAX);
+            usize::try_from(number.digits()).unwrap_or(usize::MAX).saturating_add(zeros)
+        } else {
+            0
+        };
+        let fault = || Fault::new("a list or object has more than 1 MiB of text");
+        self.bytes = self.bytes.checked_sub(length).ok_or_else(fault)?;
+        Ok(())
+    }
+}
+
+/// Returns how many bytes JSON writes for one of a text.
+fn written_length(byte: u8) -> usize {
+    match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+        0..=0x1f => 6,
+        _ => 1,
+    }
+}
+
+/// Makes a value of Jinja's ours; integers of up to 128 bits stay exact.
+///
+/// A text by itself may have any length: it is not copied. Of a list or object the texts together are bounded.
+pub(super) fn from_jinja(value: &JinjaValue) -> Result<Value, Fault> {
+    converted(value, &mut Left { items: MAX_ITEMS, bytes: PRODUCED_BYTES }, 0)
+}
+
+/// The same for a value that is one cell, of which all text is there already.
+pub(super) fn cell_from_jinja(value: &JinjaValue) -> Result<Value, Fault> {
+    converted(value, &mut Left { items: MAX_ITEMS, bytes: usize::MAX }, 0)
+}
+
+fn converted(value: &JinjaValue, left: &mut Left, depth: usize) -> Result<Value, Fault> {
     if depth > MAX_DEPTH {
         return Err(Fault::new("a value nests too deep"));
+    }
+    if depth > 0 {
+        left.text(value)?;
     }
     let broken = || Fault::new("a value has no form outside of Jinja");
     Ok(match value.kind() {
@@ -145,7 +197,7 @@ fn converted(value: &JinjaValue, left: &mut usize, depth: usize) -> Result<Value
         ValueKind::Seq | ValueKind::Iterable => {
             let mut items = Vec::new();
             for item in value.try_iter().map_err(|_| broken())? {
-                spend(left)?;
+                left.item()?;
                 items.push(converted(&item, left, depth + 1)?);
             }
             Value::List(items)
@@ -153,7 +205,8 @@ fn converted(value: &JinjaValue, left: &mut usize, depth: usize) -> Result<Value
         ValueKind::Map => {
             let mut object = Object::default();
             for key in value.try_iter().map_err(|_| broken())? {
-                spend(left)?;
+                left.item()?;
+                left.text(&key)?;
                 let field = value.get_item(&key).map_err(|_| broken())?;
                 let name = key.to_str().unwrap_or_else(|| key.to_string().into());
                 object.insert(name, converted(&field, left, depth + 1)?);
@@ -170,42 +223,37 @@ fn converted(value: &JinjaValue, left: &mut usize, depth: usize) -> Result<Value
 
 /// Refuses a value that would print as too much: lists and objects may hold each other many times over.
 pub(super) fn printable(value: &JinjaValue) -> Result<(), Fault> {
-    let (mut left, mut bytes) = (MAX_ITEMS, 0);
-    count(value, &mut left, &mut bytes, 0)
+    if value.as_str().is_some() {
+        return Ok(());
+    }
+    count(value, &mut Left { items: MAX_ITEMS, bytes: PRODUCED_BYTES }, 0)
 }
 
 /// Refuses a value that a filter would print as too much, and returns how many items it has.
 pub(super) fn measured(value: &JinjaValue) -> Result<usize, Fault> {
-    let (mut left, mut bytes) = (MAX_ITEMS, 0);
-    count(value, &mut left, &mut bytes, 0)?;
-    if bytes > PRINTED_BYTES {
+    let mut left = Left { items: MAX_ITEMS, bytes: PRODUCED_BYTES };
+    count(value, &mut left, 0)?;
+    if PRODUCED_BYTES - left.bytes > PRINTED_BYTES {
         return Err(Fault::new("more than 128 KiB of text are printed by one filter").hint("use `json`"));
     }
-    Ok(MAX_ITEMS - left)
+    Ok(MAX_ITEMS - left.items)
 }
 
-fn count(value: &JinjaValue, left: &mut usize, bytes: &mut usize, depth: usize) -> Result<(), Fault> {
+fn count(value: &JinjaValue, left: &mut Left, depth: usize) -> Result<(), Fault> {
     if depth > MAX_DEPTH {
         return Err(Fault::new("a value nests too deep"));
     }
-    if let Some(text) = value.as_str() {
-        *bytes = bytes.saturating_add(text.len());
-    }
+    left.text(value)?;
     if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable | ValueKind::Map) {
         return Ok(());
     }
     let is_map = value.kind() == ValueKind::Map;
     for item in value.try_iter().map_err(|_| Fault::new("a value has no form outside of Jinja"))? {
-        spend(left)?;
+        left.item()?;
         if is_map && let Ok(field) = value.get_item(&item) {
-            count(&field, left, bytes, depth + 1)?;
+            count(&field, left, depth + 1)?;
         }
-        count(&item, left, bytes, depth + 1)?;
+        count(&item, left, depth + 1)?;
     }
-    Ok(())
-}
-
-fn spend(left: &mut usize) -> Result<(), Fault> {
-    *left = left.checked_sub(1).ok_or_else(|| Fault::new(format!("a value has more than {MAX_ITEMS} items")))?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use bigdecimal::BigDecimal;
 use ebb_row::Value;
 
 use super::{outcome, shown, text_outcome, world, world_of};
-use crate::{Language, Template};
+use crate::{Language, Names, Template};
 
 fn decimal(text: &str) -> Value {
     Value::from(text.parse::<BigDecimal>().expect("a number"))
@@ -58,5 +58,19 @@ fn a_template_renders_many_rows() {
     for count in 1..20 {
         let row = format!(r#"{{"a":[{}]}}"#, vec!["\"x\""; count].join(","));
         assert_eq!(template.render_text(&world(&row)).expect("a text"), "x!".repeat(count));
+    }
+}
+
+#[test]
+fn an_unknown_name_is_told_where_it_stands() {
+    let names = Names { columns: Some(&["a"]), roots: Some(&["context"]) };
+    for (source, place) in [
+        ("{% for x in row.a %}{{ loop.index }}{% endfor %}\n{{ loop }}", "(line 2, column 1)"),
+        ("word zed\n{{ row.a }}{{ zed }}", "(line 2, column 12)"),
+        ("{% raw %}{{ zed }}{% endraw %}\n{{ row.a ~ zed }}", "(line 2, column 1)"),
+    ] {
+        let template = Template::parse(source, Language::Jinja).expect("valid");
+        let told: Vec<String> = template.check(&names).iter().map(shown).collect();
+        assert!(told.len() == 1 && told.iter().all(|text| text.contains(place)), "{source}: {told:?}");
     }
 }
