@@ -20,7 +20,6 @@ const PRODUCES: End = Fails("the template produces more than 1 MiB");
 const STEPS: End = Fails("the template takes more than 100000 steps");
 const RANGE: End = Fails("a range has more than 10000 items");
 const TEXT: End = Fails("a list or object has more than 1 MiB of text");
-const TEXT: End = Fails("a list or object has more than 1 MiB of text");
 const FUEL: End = Fails("the template takes more steps than it may");
 
 /// Columns that a template may turn against the engine.
@@ -222,15 +221,6 @@ fn jinja_ends() {
             ("{{ range(9999) | join('x' * 5000) }}".into(), PRODUCES),
             ("{% set y %}{{ ['x' * 5000] * 16000 }}{% endset %}{{ y | length }}".into(), TEXT),
             ("{{ ([row.d] * 16000) | json }}".into(), TEXT),
-            ("{{ (['x' * 5000] * 16000) | sha256 }}".into(), TEXT),
-            ("{{ (['x' * 5000] * 16000) | append('a') }}".into(), TEXT),
-            ("{{ (['x' * 3000] * 16000) | json }}".into(), TEXT),
-            ("{{ (['x' * 5000] * 16000) | upper }}".into(), TEXT),
-            ("{{ 'x' | replace('x', ['x' * 5000] * 16000) }}".into(), TEXT),
-            ("{{ (['x' * 5000] * 16000) | join }}".into(), TEXT),
-            ("{{ range(9999) | join('x' * 5000) }}".into(), PRODUCES),
-            ("{% set y %}{{ ['x' * 5000] * 16000 }}{% endset %}{{ y | length }}".into(), TEXT),
-            ("{{ ([row.d] * 16000) | json }}".into(), TEXT),
             ("{{ ('a,' * 300000) | split(',') | sort | join('xxxxxxxx') }}".into(), FUEL),
             (
                 "{% set ns = namespace(a=[1]) %}{% for i in range(9999) %}{% set ns.a = [ns.a, ns.a] %}{% endfor %}"
@@ -249,7 +239,6 @@ fn jinja_ends() {
         &[
             ("{\"a\": \"{{ row.t }}\", \"{{ row.t }}\": {{ row.l }}}".into(), Small(128)),
             ("[{% for a in range(9000) %}{{ row.l }}{{ row.l | json }},{% endfor %}]".into(), FUEL),
-            ("{{ ['x' * 5000] * 16000 }}".into(), TEXT),
             ("{{ ['x' * 5000] * 16000 }}".into(), TEXT),
         ],
     );
