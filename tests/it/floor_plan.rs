@@ -12,12 +12,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("ebb-sandbox", &[]),
     ("ebb-source", &["ebb-row"]),
     ("ebb-plan", &["ebb-row"]),
+    ("ebb-schedule", &["ebb-row"]),
     ("ebb-template", &["ebb-row"]),
     ("ebb-destination", &["ebb-row"]),
     ("ebb-state", &["ebb-row"]),
     ("ebb-mapping", &["ebb-row", "ebb-template"]),
     // The config types of the stages; ebb-template only to know the languages that a template may be written in.
-    ("ebb-project", &["ebb-row", "ebb-source", "ebb-plan", "ebb-template", "ebb-mapping", "ebb-destination"]),
+    (
+        "ebb-project",
+        &["ebb-row", "ebb-source", "ebb-plan", "ebb-schedule", "ebb-template", "ebb-mapping", "ebb-destination"],
+    ),
     (
         "ebb-engine",
         &["ebb-row", "ebb-source", "ebb-plan", "ebb-template", "ebb-mapping", "ebb-destination", "ebb-state"],
@@ -30,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "ebb-row",
             "ebb-source",
             "ebb-plan",
+            "ebb-schedule",
             "ebb-template",
             "ebb-mapping",
             "ebb-destination",
@@ -49,7 +54,7 @@ const ABOVE_THE_PRODUCT: &[&str] = &["ebb-tests", "ebb-bench"];
 const TESTKIT_USERS: &[&str] = &["ebb-engine", "ebb"];
 
 /// No I/O, no async, no clock, no environment, no randomness.
-const PURE: &[&str] = &["ebb-row", "ebb-plan", "ebb-template", "ebb-mapping"];
+const PURE: &[&str] = &["ebb-row", "ebb-plan", "ebb-schedule", "ebb-template", "ebb-mapping"];
 
 /// What may not be below a pure crate, however far.
 const IMPURE: &[&str] = &["tokio", "reqwest", "hyper", "axum", "sqlx", "sqlx-core", "rusqlite", "tempfile", "rand"];

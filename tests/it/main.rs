@@ -1,6 +1,7 @@
 //! One test binary.
 
 mod cli;
+mod cli_due;
 mod cli_templates;
 mod floor_plan;
 #[cfg(test)]

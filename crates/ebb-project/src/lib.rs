@@ -9,7 +9,6 @@
 //!
 //! Start reading at [`load`], then `settings`, `model` and `sync_file`.
 
-mod cron;
 mod dbt;
 mod environment;
 mod fault;
@@ -39,7 +38,7 @@ pub use project::{Checked, KnownColumns, Project, check, load};
 pub use schema::schemas;
 pub use settings::{DestinationKind, DestinationSettings, SourceKind, StateLocation};
 pub use surface::surface;
-pub use sync::{FirstRun, Links, OnRemoved, Schedule, Sync};
+pub use sync::{FirstRun, Links, OnRemoved, Sync};
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,11 @@
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ebb_destination::{Api, WritePlan};
 use ebb_mapping::{Mapping, MappingFault, TemplatePlace};
 use ebb_plan::Guards;
 use ebb_row::{Column, Nulls, SyncMode};
+use ebb_schedule::Schedule;
 
 use crate::fault::Fault;
 use crate::file::SourceFile;
@@ -40,7 +40,7 @@ pub struct Sync {
     pub first_run: FirstRun,
     /// The limits that refuse a plan.
     pub guards: Guards,
-    /// When `ebb serve` runs it.
+    /// When it runs by itself.
     pub schedule: Option<Schedule>,
     /// Syncs that run before it; sorted, each once.
     pub after: Vec<String>,
@@ -76,20 +76,6 @@ pub enum FirstRun {
 pub enum Links {
     /// They are added and never removed.
     Add,
-}
-
-/// When a sync runs by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Schedule {
-    /// At the times that a cron expression names.
-    Cron {
-        /// Five fields.
-        expression: String,
-        /// A name of the IANA time zone database.
-        timezone: String,
-    },
-    /// After every so long.
-    Every(Duration),
 }
 
 impl Sync {

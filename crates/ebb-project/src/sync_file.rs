@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use chrono_tz::Tz;
 use ebb_destination::{ObjectSpec, Spec, WritePlan};
 use ebb_mapping::{Mapping, MappingFault, MappingSettings, Node, NodeKind, Target};
 use ebb_plan::Guards;
 use ebb_row::{Column, ColumnType, Nulls, SyncMode};
+use ebb_schedule::{Cron, Missed, Schedule, Times};
 use ebb_template::Language;
 
 use crate::environment::Origins;
@@ -19,7 +21,7 @@ use crate::model::{Models, name_hint};
 use crate::project::KnownColumns;
 use crate::read::{boolean_of, duration_of, integer_of, language_of, limit_of, text_at, text_of, texts_of};
 use crate::settings::Settings;
-use crate::sync::{FirstRun, Links, OnRemoved, Schedule, Sync, mapping_faults};
+use crate::sync::{FirstRun, Links, OnRemoved, Sync, mapping_faults};
 use crate::yaml::{self, Spot};
 
 /// Reads `syncs/`.
@@ -416,25 +418,31 @@ impl Reader<'_> {
 
     fn schedule(&mut self, node: &Node) -> Option<Schedule> {
         let value = child(node, "schedule").filter(|value| matches!(value.kind, NodeKind::Map(_)))?;
-        match (text_at(value, "cron"), duration_of(value, "every")) {
-            (Some(expression), None) if child(value, "every").is_none() => {
-                let timezone = text_at(value, "timezone").unwrap_or("UTC").to_owned();
-                Some(Schedule::Cron { expression: expression.to_owned(), timezone })
+        let times = match (child(value, "cron"), child(value, "every")) {
+            (Some(_), None) => {
+                // What cannot be read was told with the scalars.
+                let cron = Cron::parse(text_at(value, "cron")?).ok()?;
+                let zone = text_at(value, "timezone").map_or(Ok(Tz::UTC), str::parse).ok()?;
+                Times::Cron { cron, zone }
             }
-            (None, Some(every)) if child(value, "cron").is_none() => {
+            (None, Some(_)) => {
                 if let Some(timezone) = child(value, "timezone") {
                     self.fault(timezone.at, "`timezone` goes with `cron`, not with `every`", None);
                 }
-                Some(Schedule::Every(every))
+                Times::Every(duration_of(value, "every")?)
             }
-            _ => {
-                if child(value, "cron").is_some() == child(value, "every").is_some() {
-                    let hint = "such as { every: 15m } or { cron: \"*/15 * * * *\", timezone: Europe/Berlin }";
-                    self.fault(value.at, "`schedule` needs one of `cron` and `every`", Some(hint.to_owned()));
-                }
-                None
+            (Some(_), Some(_)) | (None, None) => {
+                let hint = "such as { every: 15m } or { cron: \"*/15 * * * *\", timezone: Europe/Berlin }";
+                self.fault(value.at, "`schedule` needs one of `cron` and `every`", Some(hint.to_owned()));
+                return None;
             }
-        }
+        };
+        let missed = match text_at(value, "missed") {
+            Some("skip") => Missed::Skip,
+            Some("catch_up") => Missed::CatchUp,
+            Some(_) | None => Missed::RunOnce,
+        };
+        Some(Schedule { times, jitter: duration_of(value, "jitter").unwrap_or_default(), missed })
     }
 }
 

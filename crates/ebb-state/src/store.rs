@@ -344,7 +344,7 @@ pub struct NewRun {
     pub sync: String,
     /// When.
     pub started_at: DateTime<Utc>,
-    /// What caused it: `run`, `retry`, `demo`, a schedule.
+    /// What caused it: `run`, `retry`, `demo`, `schedule`; with what the engine needs to know of it later.
     pub trigger: String,
     /// The project's git commit, with `-dirty` where the work tree differs; `None` outside git.
     pub commit: Option<String>,

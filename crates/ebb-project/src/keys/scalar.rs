@@ -1,5 +1,7 @@
+use ebb_schedule::Cron;
+
 use super::{Shape, nearest};
-use crate::{cron, units};
+use crate::units;
 
 /// What a scalar should have been.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +50,8 @@ pub(super) fn judge(shape: &Shape, text: &str) -> Result<(), Misfit> {
                 Misfit { hint, ..misfit }
             })
         }
-        Shape::Cron => cron::check(text)
+        Shape::Cron => Cron::parse(text)
+            .map(|_| ())
             .map_err(|why| Misfit { expected: "a cron expression such as `*/15 * * * *`".to_owned(), hint: Some(why) }),
         Shape::Text
         | Shape::Secret

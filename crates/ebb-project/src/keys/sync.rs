@@ -54,7 +54,7 @@ pub(crate) const SYNC: &[KeySpec] = &[
     ),
     key("guards", Shape::Section(GUARDS), "Limits that refuse a plan before the first call."),
     key("rejected", Shape::Section(REJECTED), "What happens to rejected rows."),
-    key("schedule", Shape::Section(SCHEDULE), "When `ebb serve` runs the sync: `cron` or `every`."),
+    key("schedule", Shape::Section(SCHEDULE), "When `ebb run --due` runs the sync: `cron` or `every`."),
     key("after", Shape::Texts, "Syncs that run before this one; it does not run if one of them failed."),
     key("concurrency", Shape::Integer(1, 256), "Requests in flight, at most. Default: the destination's."),
     key("redact", Shape::Texts, "Fields to mask in logs, such as `traits.email`, for this sync."),
@@ -90,5 +90,19 @@ const REJECTED: &[KeySpec] = &[key(
 const SCHEDULE: &[KeySpec] = &[
     key("cron", Shape::Cron, "Five fields: minute, hour, day of month, month, day of week."),
     key("timezone", Shape::TimeZone, "The time zone of `cron`, such as `Europe/Berlin`. Default: `UTC`."),
-    key("every", Shape::Duration(SECOND, 366 * DAY), "An interval, such as `15m`; instead of `cron`."),
+    key(
+        "every",
+        Shape::Duration(SECOND, 366 * DAY),
+        "Each multiple of an interval, such as `15m`, counted in UTC; instead of `cron`.",
+    ),
+    key(
+        "jitter",
+        Shape::Duration(SECOND, DAY),
+        "The times come later by up to this, each sync's by as much each time. Default: not.",
+    ),
+    key(
+        "missed",
+        Shape::Words(&["run_once", "skip", "catch_up"]),
+        "What becomes of times at which nothing ran: one run for all, none, or one for each. Default: `run_once`.",
+    ),
 ];

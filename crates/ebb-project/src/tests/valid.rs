@@ -5,10 +5,11 @@ use std::time::Duration;
 use ebb_destination::Api;
 use ebb_plan::{Guards, Limit};
 use ebb_row::{Column, ColumnType, SyncMode};
+use ebb_schedule::{Cron, Missed, Schedule, Times};
 use ebb_source::SourceConfig;
 
 use super::{environment, load, load_files, project};
-use crate::{FirstRun, ModelQuery, OnRemoved, Schedule, StateLocation};
+use crate::{FirstRun, ModelQuery, OnRemoved, StateLocation};
 
 fn column(name: &str, kind: ColumnType) -> Column {
     Column { name: name.to_owned(), kind, source_type: kind.word().to_owned() }
@@ -41,7 +42,7 @@ fn a_sync_is_read_with_everything_said() {
     let sync = "model: accounts\ndestination: v\nobject: account\napi: rest\nmode: insert\nmatch: { externalId: account_id }\n\
                 fields: { name: name }\non_removed: ignore\nnulls: omit\nfirst_run: adopt\n\
                 guards: { removed: 5, added: 10%, empty: false }\nrejected: { tries: 3 }\n\
-                schedule: { cron: \"*/15 * * * *\", timezone: Europe/Berlin }\n";
+                schedule: { cron: \"*/15 * * * *\", timezone: Europe/Berlin, jitter: 90s, missed: catch_up }\n";
     let project = load_files(&[("ebb.yaml", settings), ("syncs/accounts.yaml", sync)])
         .unwrap_or_else(|faults| panic!("{faults}"));
     let sync = project.sync("accounts").expect("a sync");
@@ -49,7 +50,9 @@ fn a_sync_is_read_with_everything_said() {
     let guards =
         Guards { removed: Some(Limit::Count(5)), added: Some(Limit::Percent(10)), empty: false, ..Guards::default() };
     assert_eq!((sync.guards.clone(), sync.rejected_tries), (guards, 3));
-    let schedule = Schedule::Cron { expression: "*/15 * * * *".to_owned(), timezone: "Europe/Berlin".to_owned() };
+    let cron = Cron::parse("*/15 * * * *").expect("an expression");
+    let times = Times::Cron { cron, zone: chrono_tz::Europe::Berlin };
+    let schedule = Schedule { times, jitter: Duration::from_secs(90), missed: Missed::CatchUp };
     assert_eq!(sync.schedule, Some(schedule));
     assert_eq!(project.statement_timeout("w"), Duration::from_mins(1));
     assert_eq!(project.state(), StateLocation::Sqlite("/var/ebb.db".into()));

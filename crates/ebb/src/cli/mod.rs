@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod demo;
 mod docs;
+mod due;
 mod init;
 mod logs;
 mod plan;

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use ebb_engine::{Engine, EngineError, ReadySync, RunReport, RunRequest, RunStatus, Scope};
+use ebb_engine::{Engine, EngineError, ReadySync, RunRequest, RunStatus, Scope};
 use ebb_row::RowKey;
 use ebb_state::{CallFilter, CallLog, PlanReader, SqliteStore, Store as _};
 
-use super::{Context, rejected};
+use super::{Context, due, rejected};
 use crate::exit::{Exit, Failure};
 use crate::output::progress::Bar;
 use crate::output::run::{Ended, next_steps, write_json, write_table, write_text};
@@ -88,10 +88,16 @@ pub(crate) struct RunArgs {
     /// Run exactly this plan, made by `ebb plan --out`; once.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["key", "full", "limit"])]
     plan: Option<PathBuf>,
+    /// Only what is due by its `schedule`, or by the syncs in its `after`; for an outside cron.
+    #[arg(long, conflicts_with_all = ["plan", "key", "full", "limit", "override_guard", "first_run"])]
+    due: bool,
     /// Fail at once where someone else runs the sync, instead of waiting for them.
     #[arg(long)]
     no_wait: bool,
 }
+
+/// Ends the trigger of a run of some rows only, which does not count as a run of its sync's schedule.
+pub(super) const IN_PART: &str = ", in part";
 
 /// A request to run syncs.
 #[derive(Clone, Debug)]
@@ -123,6 +129,10 @@ pub(super) async fn main(context: &Context, args: RunArgs) -> Result<Exit, Failu
         no_wait: args.no_wait,
     };
     let store = workspace.store()?;
+    if args.due {
+        let invocation = Invocation { trigger: "schedule", ..invocation };
+        return due::run_and_show(context, &workspace, &store, &names, &invocation).await;
+    }
     run_and_show(context, &workspace, &store, &names, &invocation).await
 }
 
@@ -176,21 +186,32 @@ pub(super) async fn run_and_show(
         if invocation.scope.key.is_some() {
             show_calls(&mut out, workspace, &ended, invocation)?;
         }
-        if ended.len() > 1 {
-            out.line("");
-            write_table(&mut out, &ended);
-        }
-        show_rejected(&mut out, workspace, store, &ended).await?;
-        let steps = next_steps(&ended);
-        if !steps.is_empty() {
-            out.line("");
-            for step in &steps {
-                out.line(format_args!("next: {step}"));
-            }
-        }
+        show_end(&mut out, workspace, store, &ended).await?;
     }
     out.finish()?;
     Ok(exit)
+}
+
+/// Says of all syncs together what became of them: a table, the first rejected rows, what to do next.
+pub(super) async fn show_end(
+    out: &mut Out,
+    workspace: &Workspace,
+    store: &SqliteStore,
+    ended: &[Ended],
+) -> Result<(), Failure> {
+    if ended.len() > 1 {
+        out.line("");
+        write_table(out, ended);
+    }
+    show_rejected(out, workspace, store, ended).await?;
+    let steps = next_steps(ended);
+    if !steps.is_empty() {
+        out.line("");
+        for step in &steps {
+            out.line(format_args!("next: {step}"));
+        }
+    }
+    Ok(())
 }
 
 /// Runs syncs one after the other; tells `each` as they end. Nothing is sent before all of them were checked against
@@ -205,10 +226,7 @@ pub(crate) async fn run_syncs(
     invocation: &Invocation,
     each: &mut (dyn FnMut(&Ended) + Send),
 ) -> Result<(Vec<Ended>, Exit), Failure> {
-    let jobs = tokio::select! {
-        jobs = prepare(context, workspace, store, names) => jobs?,
-        () = context.stop.wait() => return Err(Failure::Stopped),
-    };
+    let jobs = prepare(context, workspace, store, names).await?;
     let engine = workspace.engine(context, Arc::<SqliteStore>::clone(store))?;
     let commit = git_commit(&workspace.root);
     let mut failed = BTreeSet::new();
@@ -227,7 +245,7 @@ pub(crate) async fn run_syncs(
             }
             (Ok(ready), None) => run_one(context, (&engine, store), &ready, request(invocation, commit.clone())).await,
         };
-        if !matches!(&one, Ended::Run(report) if is_good(report)) {
+        if !is_good(&one) {
             failed.insert(name.as_str());
         }
         exit = exit.worst(code);
@@ -241,9 +259,24 @@ pub(crate) async fn run_syncs(
     Ok((ended, exit))
 }
 
-/// Builds the syncs, each checked against its model's columns. Faults of the project end everything; a source that
-/// cannot be reached fails its syncs only.
-async fn prepare(
+/// Builds the syncs, in the order of their names, each checked against its model's columns. Faults of the project end
+/// everything; a source that cannot be reached fails its syncs only.
+///
+/// # Errors
+/// The project does not fit its models; a signal.
+pub(super) async fn prepare(
+    context: &Context,
+    workspace: &Workspace,
+    store: &Arc<SqliteStore>,
+    names: &[String],
+) -> Result<Vec<Result<ReadySync, Failure>>, Failure> {
+    tokio::select! {
+        jobs = check_and_build(context, workspace, store, names) => jobs,
+        () = context.stop.wait() => Err(Failure::Stopped),
+    }
+}
+
+async fn check_and_build(
     context: &Context,
     workspace: &Workspace,
     store: &Arc<SqliteStore>,
@@ -275,18 +308,21 @@ async fn prepare(
     Err(Failure::Faults(ebb_project::Faults(once)))
 }
 
-fn request(invocation: &Invocation, commit: Option<String>) -> RunRequest {
+/// Returns what the engine is asked for.
+pub(super) fn request(invocation: &Invocation, commit: Option<String>) -> RunRequest {
+    let in_part = invocation.scope.key.is_some() || invocation.scope.limit.is_some();
     RunRequest {
         scope: invocation.scope.clone(),
         override_guards: invocation.override_guards.clone(),
         plan: invocation.plan.clone(),
-        trigger: invocation.trigger.to_owned(),
+        trigger: format!("{}{}", invocation.trigger, if in_part { IN_PART } else { "" }),
         commit,
         no_wait: invocation.no_wait,
     }
 }
 
-async fn run_one(
+/// Runs one sync, with its progress.
+pub(super) async fn run_one(
     context: &Context,
     (engine, store): (&Engine, &SqliteStore),
     ready: &ReadySync,
@@ -309,7 +345,9 @@ async fn run_one(
     }
 }
 
-fn is_good(report: &RunReport) -> bool {
+/// Returns whether syncs may run that run after this one.
+pub(super) fn is_good(ended: &Ended) -> bool {
+    let Ended::Run(report) = ended else { return false };
     match report.status {
         RunStatus::Succeeded | RunStatus::Partial => true,
         RunStatus::Failed | RunStatus::Refused | RunStatus::Interrupted => false,
@@ -330,12 +368,12 @@ pub(super) async fn of_engine(error: EngineError, ready: &ReadySync, store: &Sql
 }
 
 /// A sync that was not begun.
-fn left_out(sync: &str, reason: String) -> Ended {
+pub(super) fn left_out(sync: &str, reason: String) -> Ended {
     Ended::NotRun { sync: sync.to_owned(), status: "not_run", reason }
 }
 
 /// A sync that ended without a report.
-fn tried(sync: &str, failure: &Failure) -> Ended {
+pub(super) fn tried(sync: &str, failure: &Failure) -> Ended {
     let status = if failure.exit() == Exit::Refused { "refused" } else { "failed" };
     let reason = message_of(failure);
     let reason = reason.strip_prefix(&format!("sync `{sync}`: ")).map(str::to_owned).unwrap_or(reason);

@@ -1,6 +1,7 @@
 //! What people and machines are shown: stdout for results, stderr for progress and errors.
 
 pub(crate) mod call;
+pub(crate) mod due;
 pub(crate) mod escape;
 pub(crate) mod history;
 pub(crate) mod number;

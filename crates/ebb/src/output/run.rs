@@ -1,8 +1,10 @@
 //! A run that ended, shown.
 
 use ebb_engine::{RunCounts, RunReport, RunStatus};
+use ebb_schedule::Verdict;
 use serde::Serialize;
 
+use super::due::{self, DueDocument};
 use super::number::{counted, duration, grouped};
 use super::paint::Paint;
 use super::table::{Align, Table};
@@ -32,15 +34,25 @@ struct RunDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     counts: Option<RunCounts>,
     messages: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due: Option<DueDocument<'a>>,
 }
 
 /// Writes the document of an invocation.
 pub(crate) fn write_json(out: &mut Out, ended: &[Ended]) {
-    let runs: Vec<RunDocument<'_>> = ended.iter().map(document).collect();
+    let runs: Vec<RunDocument<'_>> = ended.iter().map(|ended| document(ended, None)).collect();
     out.json_document(&serde_json::json!({ "runs": runs }));
 }
 
-fn document(ended: &Ended) -> RunDocument<'_> {
+/// Writes the document of an invocation of what is due; one verdict for each.
+pub(crate) fn write_due_json(out: &mut Out, ended: &[Ended], verdicts: &[Verdict]) {
+    let both = ended.iter().zip(verdicts);
+    let runs: Vec<RunDocument<'_>> =
+        both.map(|(ended, verdict)| document(ended, Some(due::document(verdict)))).collect();
+    out.json_document(&serde_json::json!({ "runs": runs }));
+}
+
+fn document<'a>(ended: &'a Ended, due: Option<DueDocument<'a>>) -> RunDocument<'a> {
     match ended {
         Ended::Run(report) => RunDocument {
             run: Some(&report.id.0),
@@ -48,9 +60,10 @@ fn document(ended: &Ended) -> RunDocument<'_> {
             status: report.status.word(),
             counts: Some(report.counts),
             messages: report.messages.iter().map(String::as_str).collect(),
+            due,
         },
         Ended::NotRun { sync, status, reason } => {
-            RunDocument { run: None, sync, status, counts: None, messages: vec![reason] }
+            RunDocument { run: None, sync, status, counts: None, messages: vec![reason], due }
         }
     }
 }
