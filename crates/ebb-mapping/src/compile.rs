@@ -254,8 +254,12 @@ impl Compiler<'_> {
 
     fn parse(&mut self, text: &str, at: usize, path: &str, (language, form): (Language, Form)) -> Option<TemplateRule> {
         let source: Arc<str> = text.into();
+        let names = Names { columns: None, roots: Some(&ROOTS) };
         let template = Template::parse_as(text, language, form);
-        let found = Template::faults(text, language, form, &Names { columns: None, roots: Some(&ROOTS) });
+        let found = match &template {
+            Ok(template) => template.check(&names),
+            Err(_) => Template::faults(text, language, form, &names),
+        };
         self.faults.extend(found.into_iter().map(|error| MappingFault::of_template(error, &source, at, path)));
         Some(TemplateRule { template: Arc::new(template.ok()?), source, language })
     }
