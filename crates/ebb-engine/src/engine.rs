@@ -44,6 +44,8 @@ pub struct EngineOptions {
     pub stop: watch::Receiver<bool>,
     /// ebb's version.
     pub version: String,
+    /// This process, in words, as runs name it: host and process.
+    pub worker: String,
 }
 
 /// Plans and runs syncs. Runs of one engine share its rate budgets.
@@ -53,6 +55,9 @@ pub struct Engine {
     pub(crate) ids: Ids,
     budgets: Mutex<BTreeMap<String, Arc<BudgetGate>>>,
 }
+
+/// The largest plan file that is kept with its run.
+const KEPT_PLAN_BYTES: u64 = 64 << 20;
 
 /// How long a sealed plan may be run.
 const PLAN_LIFE: TimeDelta = TimeDelta::hours(24);
@@ -198,7 +203,7 @@ impl Engine {
             },
             Err(error) => (Err(error), keeper),
         };
-        drop(std::fs::remove_file(&file));
+        self.keep_or_remove(begun, &file).await;
         let result = match result {
             Ok(ended) => self.close(begun, ended, &keeper).await,
             Err(error) => {
@@ -215,6 +220,18 @@ impl Engine {
         (result, keeper)
     }
 
+    /// Keeps the plan of a run that had operations or was refused, so that people see what it was about.
+    async fn keep_or_remove(&self, begun: &Begun<'_>, file: &Path) {
+        let Ok(found) = std::fs::metadata(file) else { return };
+        if found.len() <= KEPT_PLAN_BYTES {
+            match self.options.store.keep_plan(&begun.id, file).await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, run = %begun.id, "the plan of the run could not be kept"),
+            }
+        }
+        drop(std::fs::remove_file(file));
+    }
+
     /// Opens the run, and settles what an earlier run left in flight.
     async fn begin(&self, begun: &Begun<'_>, keeper: &LeaseKeeper) -> Result<(), EngineError> {
         let store = &self.options.store;
@@ -227,6 +244,8 @@ impl Engine {
             trigger: format!("{}{}", begun.request.trigger, if adopts { ADOPTING } else { "" }),
             commit: begun.request.commit.clone(),
             config: begun.sync.config,
+            in_part: begun.request.scope.key.is_some() || begun.request.scope.limit.is_some(),
+            worker: self.options.worker.clone(),
         };
         store.begin_run(lease, &run).await?;
         let open = store.open_intents(begun.state.id).await?;

@@ -26,9 +26,9 @@ pub use memory::MemoryStore;
 pub use plan_file::{PlanCounts, PlanFileError, PlanFooter, PlanHeader, PlanKind, PlanReader, PlanRow, PlanWriter};
 pub use sqlite::SqliteStore;
 pub use store::{
-    Acquire, CallEntry, ClosedRun, Entry, EntryChange, EntryId, HistoryEntry, IndexEntry, Intent, Lease, LeaseTerm,
-    NewRun, PriorIndex, Rejection, RejectionKind, RowSettlement, RunFilter, RunId, RunRecord, Settlement, Share,
-    StateError, Store, SyncId, SyncIdentity, SyncState,
+    Acquire, CallEntry, ClosedRun, Document, Entry, EntryChange, EntryId, Expect, HistoryEntry, IndexEntry, Intent,
+    Lease, LeaseTerm, NewRun, PriorIndex, Rejection, RejectionKind, RowSettlement, RunFilter, RunId, RunRecord,
+    Settlement, Share, StateError, Store, SyncId, SyncIdentity, SyncState,
 };
 
 #[cfg(test)]

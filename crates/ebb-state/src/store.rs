@@ -1,9 +1,12 @@
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use ebb_row::{Column, Created, Hash128, RowKey};
+
+use crate::calls::CallFilter;
 
 /// Why state could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -350,6 +353,10 @@ pub struct NewRun {
     pub commit: Option<String>,
     /// Digest of the configuration that runs.
     pub config: Hash128,
+    /// It is of some rows only (`--key`, `--limit`), so that it does not count as a run of its sync's schedule.
+    pub in_part: bool,
+    /// Which process runs it, in words: host and process.
+    pub worker: String,
 }
 
 /// How a run ended.
@@ -387,8 +394,34 @@ pub struct RunRecord {
 pub struct RunFilter {
     /// Of this sync only.
     pub sync: Option<String>,
+    /// Those that began at this time or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Leaves out the newest ones, for the next page.
+    pub skip: u32,
     /// At most this many; 0 is all.
     pub limit: u32,
+}
+
+/// A small JSON document that the processes of a project share: a pause, a trigger, the hash of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Unique within its kind.
+    pub key: String,
+    /// Never the same for two versions of a document, also after it was removed and made again; a later one is higher.
+    pub version: u64,
+    /// JSON text, of 1 MiB at most.
+    pub body: String,
+}
+
+/// What must hold for a document to be written or removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Anything,
+    /// There is none of that key.
+    Absent,
+    /// It has this version.
+    Version(u64),
 }
 
 /// What a run replaced, for undo.
@@ -469,6 +502,9 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// Lists runs.
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>, StateError>;
 
+    /// Returns the newest run of every sync that was not of some rows only, in the order of the syncs' names.
+    async fn latest_runs(&self) -> Result<Vec<RunRecord>, StateError>;
+
     /// Finds runs by a prefix of their id.
     async fn find_runs(&self, prefix: &str) -> Result<Vec<RunRecord>, StateError>;
 
@@ -486,6 +522,28 @@ pub trait Store: std::fmt::Debug + Send + Sync {
 
     /// Appends log lines for calls that settle nothing yet, and closes their intents.
     async fn log_calls(&self, sync: SyncId, calls: Vec<CallEntry>, intents: Vec<u64>) -> Result<(), StateError>;
+
+    /// Returns lines of a run's log of calls, as JSON text; none where the run has no log (any more).
+    async fn calls(&self, run: &RunId, filter: &CallFilter) -> Result<Vec<String>, StateError>;
+
+    /// Keeps the plan file of a run with its log of calls; the file is moved or removed.
+    async fn keep_plan(&self, run: &RunId, file: &Path) -> Result<(), StateError>;
+
+    /// Returns the plan file that was kept for a run; `None` where there is none (any more).
+    async fn kept_plan(&self, run: &RunId) -> Result<Option<PathBuf>, StateError>;
+
+    /// Returns a document.
+    async fn document(&self, kind: &str, key: &str) -> Result<Option<Document>, StateError>;
+
+    /// Returns the documents of a kind whose keys come after `after` (empty to begin), in the order of the keys' bytes, at
+    /// most `limit` (0 is all).
+    async fn documents(&self, kind: &str, after: &str, limit: u32) -> Result<Vec<Document>, StateError>;
+
+    /// Writes a document and returns its new version; `None`, and nothing written, where what is expected does not hold.
+    async fn put_document(&self, kind: &str, key: &str, expect: Expect, body: &str) -> Result<Option<u64>, StateError>;
+
+    /// Removes a document. Returns whether one was removed.
+    async fn remove_document(&self, kind: &str, key: &str, expect: Expect) -> Result<bool, StateError>;
 
     /// Marks keys whose late confirm was refused: their entries become uncertain when the next run starts. Not fenced.
     async fn mark_dirty(&self, sync: SyncId, keys: &[RowKey]) -> Result<(), StateError>;

@@ -64,7 +64,7 @@ impl Workspace {
     ///
     /// # Errors
     /// The state cannot be used.
-    pub(crate) fn store(&self) -> Result<Arc<SqliteStore>, Failure> {
+    pub(crate) fn store(&self) -> Result<Arc<dyn Store>, Failure> {
         Ok(SqliteStore::open(&self.state_directory(), Arc::clone(&self.clock))?)
     }
 
@@ -72,7 +72,7 @@ impl Workspace {
     ///
     /// # Errors
     /// The state cannot be used.
-    pub(crate) fn existing_store(&self) -> Result<Option<Arc<SqliteStore>>, Failure> {
+    pub(crate) fn existing_store(&self) -> Result<Option<Arc<dyn Store>>, Failure> {
         let file = self.state_directory().join("state.db");
         let is_there = file.try_exists().map_err(|error| Failure::file(&file, error))?;
         if is_there { self.store().map(Some) } else { Ok(None) }
@@ -94,6 +94,7 @@ impl Workspace {
             patience: PATIENCE,
             stop: context.stop.flag(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            worker: worker(),
         }))
     }
 
@@ -180,6 +181,12 @@ pub(crate) fn model_failure(model: &ebb_project::Model, error: SourceError) -> F
             failure @ (Failure::Faults(_) | Failure::Stopped) => failure,
         },
     }
+}
+
+/// Returns this process in words: host and process.
+pub(crate) fn worker() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("process {} on {host}", std::process::id())
 }
 
 /// Returns the digest by which a model's columns are remembered.

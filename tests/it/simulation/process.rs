@@ -1,6 +1,7 @@
 //! A process: the store and the transport as one engine sees them. Every call counts as two steps, one before and one
 //! after it, and something can be made to happen at a step.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,9 +12,9 @@ use ebb_destination::{Reply, Request};
 use ebb_engine::{Transport, TransportError};
 use ebb_row::{Column, Hash128, RowKey};
 use ebb_state::{
-    Acquire, CallEntry, ClosedRun, Entry, EntryId, HistoryEntry, Intent, Lease, LeaseTerm, MemoryStore, NewRun,
-    PriorIndex, Rejection, RunFilter, RunId, RunRecord, Settlement, Share, StateError, Store, SyncId, SyncIdentity,
-    SyncState,
+    Acquire, CallEntry, CallFilter, ClosedRun, Document, Entry, EntryId, Expect, HistoryEntry, Intent, Lease,
+    LeaseTerm, MemoryStore, NewRun, PriorIndex, Rejection, RunFilter, RunId, RunRecord, Settlement, Share, StateError,
+    Store, SyncId, SyncIdentity, SyncState,
 };
 use tokio::sync::watch;
 
@@ -256,6 +257,38 @@ impl Store for SimStore {
 
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>, StateError> {
         self.around("runs", self.inner.runs(filter)).await
+    }
+
+    async fn latest_runs(&self) -> Result<Vec<RunRecord>, StateError> {
+        self.around("latest_runs", self.inner.latest_runs()).await
+    }
+
+    async fn calls(&self, run: &RunId, filter: &CallFilter) -> Result<Vec<String>, StateError> {
+        self.around("calls", self.inner.calls(run, filter)).await
+    }
+
+    async fn keep_plan(&self, run: &RunId, file: &Path) -> Result<(), StateError> {
+        self.around("keep_plan", self.inner.keep_plan(run, file)).await
+    }
+
+    async fn kept_plan(&self, run: &RunId) -> Result<Option<PathBuf>, StateError> {
+        self.around("kept_plan", self.inner.kept_plan(run)).await
+    }
+
+    async fn document(&self, kind: &str, key: &str) -> Result<Option<Document>, StateError> {
+        self.around("document", self.inner.document(kind, key)).await
+    }
+
+    async fn documents(&self, kind: &str, after: &str, limit: u32) -> Result<Vec<Document>, StateError> {
+        self.around("documents", self.inner.documents(kind, after, limit)).await
+    }
+
+    async fn put_document(&self, kind: &str, key: &str, expect: Expect, body: &str) -> Result<Option<u64>, StateError> {
+        self.around("put_document", self.inner.put_document(kind, key, expect, body)).await
+    }
+
+    async fn remove_document(&self, kind: &str, key: &str, expect: Expect) -> Result<bool, StateError> {
+        self.around("remove_document", self.inner.remove_document(kind, key, expect)).await
     }
 
     async fn find_runs(&self, prefix: &str) -> Result<Vec<RunRecord>, StateError> {

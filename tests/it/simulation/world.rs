@@ -192,6 +192,7 @@ impl World {
             patience: Duration::from_mins(15),
             stop: process.stop.subscribe(),
             version: "simulation".to_owned(),
+            worker: "simulation".to_owned(),
         })
         .seeded(self.random.bits());
         Alive { process, handle, engine }

@@ -1,5 +1,7 @@
 //! [`Store`] for [`MemoryStore`].
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -7,11 +9,12 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use ebb_row::{Column, Hash128, RowKey};
 
+use crate::calls::CallFilter;
 use crate::memory::{MemoryIndex, MemoryStore, Shared, StoredLease, SyncRows, begun};
 use crate::store::{
-    Acquire, CallEntry, ClosedRun, Entry, EntryId, HistoryEntry, IndexEntry, Intent, Lease, LeaseTerm, NewRun,
-    PriorIndex, Rejection, RejectionKind, RunFilter, RunId, RunRecord, Settlement, Share, StateError, Store, SyncId,
-    SyncIdentity, SyncState,
+    Acquire, CallEntry, ClosedRun, Document, Entry, EntryId, Expect, HistoryEntry, IndexEntry, Intent, Lease,
+    LeaseTerm, NewRun, PriorIndex, Rejection, RejectionKind, RunFilter, RunId, RunRecord, Settlement, Share,
+    StateError, Store, SyncId, SyncIdentity, SyncState,
 };
 
 impl Shared {
@@ -53,6 +56,14 @@ fn close(sync: &mut SyncRows, run: Option<&RunId>, intents: &[u64]) {
 
 fn until(now: DateTime<Utc>, ttl: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(ttl).ok().and_then(|ttl| now.checked_add_signed(ttl)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+fn holds(document: Option<&Document>, expect: Expect) -> bool {
+    match expect {
+        Expect::Anything => true,
+        Expect::Absent => document.is_none(),
+        Expect::Version(version) => document.is_some_and(|document| document.version == version),
+    }
 }
 
 fn most(limit: u32) -> usize {
@@ -224,9 +235,20 @@ impl Store for MemoryStore {
 
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>, StateError> {
         let shared = self.read()?;
-        let mut found = shared.list(self.clock.now(), |run| filter.sync.as_ref().is_none_or(|sync| run.sync == *sync));
-        found.truncate(most(filter.limit));
-        Ok(found)
+        let found = shared.list(self.clock.now(), |run| {
+            filter.sync.as_ref().is_none_or(|sync| run.sync == *sync)
+                && filter.since.is_none_or(|since| run.started_at >= since)
+        });
+        let skip = usize::try_from(filter.skip).unwrap_or(usize::MAX);
+        Ok(found.into_iter().skip(skip).take(most(filter.limit)).collect())
+    }
+
+    async fn latest_runs(&self) -> Result<Vec<RunRecord>, StateError> {
+        let mut newest = BTreeMap::new();
+        for record in self.read()?.list(self.clock.now(), |run| !run.in_part) {
+            newest.entry(record.run.sync.clone()).or_insert(record);
+        }
+        Ok(newest.into_values().collect())
     }
 
     async fn find_runs(&self, prefix: &str) -> Result<Vec<RunRecord>, StateError> {
@@ -271,6 +293,57 @@ impl Store for MemoryStore {
             close(rows, Some(run), &intents);
         }
         Ok(())
+    }
+
+    async fn calls(&self, run: &RunId, filter: &CallFilter) -> Result<Vec<String>, StateError> {
+        let lines = self.read()?.calls.get(run).cloned().unwrap_or_default();
+        let mut lines: Vec<String> = lines.into_iter().filter_map(|line| String::from_utf8(line).ok()).collect();
+        if filter.newest {
+            lines.reverse();
+        }
+        let skip = usize::try_from(filter.skip).unwrap_or(usize::MAX);
+        let limit = if filter.limit == 0 { usize::MAX } else { usize::try_from(filter.limit).unwrap_or(usize::MAX) };
+        Ok(lines.into_iter().filter(|line| filter.takes(line)).skip(skip).take(limit).collect())
+    }
+
+    async fn keep_plan(&self, run: &RunId, file: &Path) -> Result<(), StateError> {
+        self.write()?.kept_plans.insert(run.clone(), file.to_owned());
+        Ok(())
+    }
+
+    async fn kept_plan(&self, run: &RunId) -> Result<Option<PathBuf>, StateError> {
+        Ok(self.read()?.kept_plans.get(run).cloned())
+    }
+
+    async fn document(&self, kind: &str, key: &str) -> Result<Option<Document>, StateError> {
+        Ok(self.read()?.documents.get(&(kind.to_owned(), key.to_owned())).cloned())
+    }
+
+    async fn documents(&self, kind: &str, after: &str, limit: u32) -> Result<Vec<Document>, StateError> {
+        let shared = self.read()?;
+        let of_kind = shared.documents.iter().filter(|((of, key), _)| of == kind && key.as_str() > after);
+        Ok(of_kind.map(|(_, document)| document.clone()).take(most(limit)).collect())
+    }
+
+    async fn put_document(&self, kind: &str, key: &str, expect: Expect, body: &str) -> Result<Option<u64>, StateError> {
+        let mut shared = self.write()?;
+        let place = (kind.to_owned(), key.to_owned());
+        if !holds(shared.documents.get(&place), expect) {
+            return Ok(None);
+        }
+        shared.versions += 1;
+        let version = shared.versions;
+        shared.documents.insert(place, Document { key: key.to_owned(), version, body: body.to_owned() });
+        Ok(Some(version))
+    }
+
+    async fn remove_document(&self, kind: &str, key: &str, expect: Expect) -> Result<bool, StateError> {
+        let mut shared = self.write()?;
+        let place = (kind.to_owned(), key.to_owned());
+        if !holds(shared.documents.get(&place), expect) {
+            return Ok(false);
+        }
+        Ok(shared.documents.remove(&place).is_some())
     }
 
     async fn mark_dirty(&self, sync: SyncId, keys: &[RowKey]) -> Result<(), StateError> {

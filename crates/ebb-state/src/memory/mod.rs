@@ -4,13 +4,14 @@ mod interface;
 mod settle;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use ebb_row::{Clock, Column, Created, Hash128, RowKey};
 
 use crate::store::{
-    Entry, EntryId, IndexEntry, Intent, NewRun, PriorIndex, Rejection, RunId, RunRecord, StateError, SyncId,
+    Document, Entry, EntryId, IndexEntry, Intent, NewRun, PriorIndex, Rejection, RunId, RunRecord, StateError, SyncId,
     SyncIdentity, SyncState,
 };
 
@@ -36,6 +37,9 @@ struct Shared {
     columns: BTreeMap<Hash128, Vec<Column>>,
     plans: BTreeSet<String>,
     secrets: BTreeMap<String, [u8; 32]>,
+    documents: BTreeMap<(String, String), Document>,
+    versions: u64,
+    kept_plans: BTreeMap<RunId, PathBuf>,
     holders: u64,
     dead: BTreeSet<u64>,
     failures: u32,

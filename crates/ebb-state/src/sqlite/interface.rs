@@ -1,6 +1,6 @@
 //! [`Store`] for [`SqliteStore`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -11,16 +11,21 @@ use rusqlite::OptionalExtension;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use crate::calls::{CallFilter, CallLog};
 use crate::columns::{read_columns, write_columns};
 use crate::disk::{remove_if_there, run_folder, storage};
 use crate::sqlite::fold::{FoldedIndex, index_path};
 use crate::sqlite::settle::{LEARN, SettledSync, object_number};
 use crate::sqlite::writer::{Command, Settling};
-use crate::sqlite::{Inner, SqliteStore, entry, lease, rejection, run, sync};
+use crate::sqlite::{Inner, SqliteStore, document, entry, lease, rejection, run, sync};
 use crate::store::{
-    Acquire, CallEntry, ClosedRun, Entry, EntryId, HistoryEntry, Intent, Lease, LeaseTerm, NewRun, PriorIndex,
-    Rejection, RunFilter, RunId, RunRecord, Settlement, Share, StateError, Store, SyncId, SyncIdentity, SyncState,
+    Acquire, CallEntry, ClosedRun, Document, Entry, EntryId, Expect, HistoryEntry, Intent, Lease, LeaseTerm, NewRun,
+    PriorIndex, Rejection, RunFilter, RunId, RunRecord, Settlement, Share, StateError, Store, SyncId, SyncIdentity,
+    SyncState,
 };
+
+/// The name of the plan in a run's folder.
+const PLAN_FILE: &str = "plan";
 
 impl Inner {
     async fn settle(
@@ -189,6 +194,11 @@ impl Store for SqliteStore {
         self.inner.read(move |transaction| run::list(transaction, &holder, now, &filter)).await
     }
 
+    async fn latest_runs(&self) -> Result<Vec<RunRecord>, StateError> {
+        let (holder, now) = (Arc::clone(&self.inner.holder), self.inner.clock.now());
+        self.inner.read(move |transaction| run::latest(transaction, &holder, now)).await
+    }
+
     async fn find_runs(&self, prefix: &str) -> Result<Vec<RunRecord>, StateError> {
         let (holder, now, prefix) = (Arc::clone(&self.inner.holder), self.inner.clock.now(), prefix.to_owned());
         self.inner.read(move |transaction| run::find(transaction, &holder, now, &prefix)).await
@@ -216,6 +226,53 @@ impl Store for SqliteStore {
 
     async fn log_calls(&self, sync: SyncId, calls: Vec<CallEntry>, intents: Vec<u64>) -> Result<(), StateError> {
         self.inner.settle(None, sync, Settlement { calls, intents, ..Settlement::default() }).await
+    }
+
+    async fn calls(&self, run: &RunId, filter: &CallFilter) -> Result<Vec<String>, StateError> {
+        let (run, filter) = (run.clone(), filter.clone());
+        self.inner.blocking(move |inner| CallLog::open(&inner.directory, &run)?.lines(&filter)?.collect()).await
+    }
+
+    async fn keep_plan(&self, run: &RunId, file: &Path) -> Result<(), StateError> {
+        let (run, file) = (run.clone(), file.to_owned());
+        self.inner
+            .blocking(move |inner| {
+                let kept = inner.directory.join("runs").join(run_folder(&run)?).join(PLAN_FILE);
+                std::fs::rename(&file, &kept).map_err(|error| storage(&kept, &error))
+            })
+            .await
+    }
+
+    async fn kept_plan(&self, run: &RunId) -> Result<Option<PathBuf>, StateError> {
+        let kept = self.inner.directory.join("runs").join(run_folder(run)?).join(PLAN_FILE);
+        let is_there = kept.try_exists().map_err(|error| storage(&kept, &error))?;
+        Ok(is_there.then_some(kept))
+    }
+
+    async fn document(&self, kind: &str, key: &str) -> Result<Option<Document>, StateError> {
+        let (kind, key) = (kind.to_owned(), key.to_owned());
+        self.inner.read(move |transaction| document::one(transaction, &kind, &key)).await
+    }
+
+    async fn documents(&self, kind: &str, after: &str, limit: u32) -> Result<Vec<Document>, StateError> {
+        let (kind, after) = (kind.to_owned(), after.to_owned());
+        self.inner.read(move |transaction| document::list(transaction, &kind, &after, limit)).await
+    }
+
+    async fn put_document(&self, kind: &str, key: &str, expect: Expect, body: &str) -> Result<Option<u64>, StateError> {
+        let (kind, key, body) = (kind.to_owned(), key.to_owned(), body.to_owned());
+        self.inner
+            .write(move |writer| {
+                writer.transaction(|transaction| document::put(transaction, (&kind, &key), expect, &body))
+            })
+            .await
+    }
+
+    async fn remove_document(&self, kind: &str, key: &str, expect: Expect) -> Result<bool, StateError> {
+        let (kind, key) = (kind.to_owned(), key.to_owned());
+        self.inner
+            .write(move |writer| writer.transaction(|transaction| document::remove(transaction, &kind, &key, expect)))
+            .await
     }
 
     async fn mark_dirty(&self, sync: SyncId, keys: &[RowKey]) -> Result<(), StateError> {

@@ -3,6 +3,7 @@
 //! One thread writes: it groups what waits into one transaction, so that a disk flush is shared. Reads have their own
 //! connections and do not wait for it.
 
+mod document;
 mod entry;
 mod fold;
 mod interface;

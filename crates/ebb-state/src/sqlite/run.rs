@@ -21,8 +21,8 @@ pub(super) fn begin(connection: &Connection, directory: &Path, lease: &Lease, ru
         (&run.sync, &lease.scope, lease.epoch.cast_signed()),
     )?;
     connection.execute(
-        "INSERT INTO run (id, sync, started_at, trigger, git_commit, config, scope, epoch, status)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'running')",
+        "INSERT INTO run (id, sync, started_at, trigger, git_commit, config, scope, epoch, in_part, worker, status)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'running')",
         (
             &run.id.0,
             &run.sync,
@@ -32,6 +32,8 @@ pub(super) fn begin(connection: &Connection, directory: &Path, lease: &Lease, ru
             run.config.to_bytes(),
             &lease.scope,
             lease.epoch.cast_signed(),
+            run.in_part,
+            &run.worker,
         ),
     )?;
     Ok(())
@@ -56,7 +58,8 @@ pub(super) fn end(connection: &Connection, sync: SyncId, run: &RunId, end: &Clos
     Ok(())
 }
 
-const COLUMNS: &str = "id, sync, started_at, trigger, git_commit, config, status, finished_at, summary, scope, epoch";
+const COLUMNS: &str = "id, sync, started_at, trigger, git_commit, config, status, finished_at, summary, scope, epoch, \
+                       in_part, worker";
 
 fn record(row: &Row<'_>) -> rusqlite::Result<(RunRecord, String, u64)> {
     let time =
@@ -68,6 +71,8 @@ fn record(row: &Row<'_>) -> rusqlite::Result<(RunRecord, String, u64)> {
         trigger: row.get(3)?,
         commit: row.get(4)?,
         config: hash(row, 5)?,
+        in_part: row.get(11)?,
+        worker: row.get(12)?,
     };
     let record = RunRecord { run, status: row.get(6)?, finished_at: time(7)?, summary: row.get(8)? };
     Ok((record, row.get(9)?, row.get::<_, i64>(10)?.cast_unsigned()))
@@ -81,10 +86,26 @@ pub(super) fn list(
     filter: &RunFilter,
 ) -> Result<Vec<RunRecord>, StateError> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM run WHERE ?1 IS NULL OR sync = ?1 ORDER BY started_at DESC, number DESC LIMIT ?2"
+        "SELECT {COLUMNS} FROM run WHERE (?1 IS NULL OR sync = ?1) AND (?2 IS NULL OR started_at >= ?2)
+         ORDER BY started_at DESC, number DESC LIMIT ?3 OFFSET ?4"
     ))?;
     let limit = if filter.limit == 0 { -1 } else { i64::from(filter.limit) };
-    let rows = statement.query_map((&filter.sync, limit), record)?;
+    let since = filter.since.map(|since| since.timestamp_micros());
+    let rows = statement.query_map((&filter.sync, since, limit, filter.skip), record)?;
+    judged(connection, holder, now, rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Returns the newest run of every sync that was not of some rows only.
+pub(super) fn latest(
+    connection: &Connection,
+    holder: &Holder,
+    now: DateTime<Utc>,
+) -> Result<Vec<RunRecord>, StateError> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM run WHERE number IN (SELECT max(number) FROM run WHERE in_part = 0 GROUP BY sync)
+         ORDER BY sync"
+    ))?;
+    let rows = statement.query_map([], record)?;
     judged(connection, holder, now, rows.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -153,6 +174,7 @@ fn document(record: &RunRecord) -> Vec<u8> {
     text("trigger", Some(&record.run.trigger));
     text("commit", record.run.commit.as_deref());
     text("config", Some(&record.run.config.to_string()));
+    text("worker", Some(&record.run.worker));
     text("started_at", Some(&time(&record.run.started_at)));
     text("finished_at", record.finished_at.as_ref().map(time).as_deref());
     out.extend_from_slice(b"\"summary\":");
@@ -179,7 +201,7 @@ pub(super) fn older(
         "SELECT {COLUMNS}, number FROM run WHERE ifnull(finished_at, started_at) < ?1 ORDER BY number"
     ))?;
     let found: Vec<((RunRecord, String, u64), i64)> = statement
-        .query_map([cutoff.timestamp_micros()], |row| Ok((record(row)?, row.get(11)?)))?
+        .query_map([cutoff.timestamp_micros()], |row| Ok((record(row)?, row.get(13)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut old = Vec::new();
     for ((record, scope, epoch), number) in found {

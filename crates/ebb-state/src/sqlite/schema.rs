@@ -16,7 +16,8 @@ pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// The changes from one version to the next; shipped ones never change. Numbers of runs are never given out twice:
 /// entries name the run that made them, also after its row was removed.
-const VERSIONS: [&str; 1] = ["
+const VERSIONS: [&str; 2] = [
+    "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE secret (name TEXT PRIMARY KEY, key BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE sync (
@@ -87,7 +88,22 @@ const VERSIONS: [&str; 1] = ["
     ) WITHOUT ROWID;
     CREATE TABLE described (query BLOB PRIMARY KEY, columns TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE used_plan (plan TEXT PRIMARY KEY, run_number INTEGER) WITHOUT ROWID;
-"];
+",
+    "
+    ALTER TABLE run ADD COLUMN in_part INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE run ADD COLUMN worker TEXT NOT NULL DEFAULT '';
+    UPDATE run SET in_part = 1 WHERE trigger LIKE '%, in part%';
+    CREATE INDEX run_by_sync ON run (sync, started_at);
+    CREATE INDEX run_by_start ON run (started_at);
+    CREATE TABLE document (
+        version INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        key TEXT NOT NULL,
+        body TEXT NOT NULL,
+        UNIQUE (kind, key)
+    );
+",
+];
 
 /// Opens the state file for writing, making it private and bringing it up to date.
 pub(super) fn open(path: &Path) -> Result<Connection, StateError> {

@@ -65,6 +65,8 @@ pub(crate) fn new_run(id: &RunId, clock: &TestClock) -> NewRun {
         trigger: "run".to_owned(),
         commit: Some("abc123-dirty".to_owned()),
         config: Hash128::of(b"config"),
+        in_part: false,
+        worker: "test".to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use ebb_destination::CheckLine;
-use ebb_state::{SqliteStore, Store as _};
+use ebb_state::Store;
 use serde::Serialize;
 
 use super::Context;
@@ -110,7 +110,7 @@ async fn source(workspace: &Workspace, name: &str) -> (Checked, Exit) {
 async fn destination(
     context: &Context,
     workspace: &Workspace,
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Store>,
     name: &str,
 ) -> Vec<(Checked, Exit)> {
     match token_lines(context, workspace, store, name).await {
@@ -130,18 +130,18 @@ async fn destination(
 async fn token_lines(
     context: &Context,
     workspace: &Workspace,
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Store>,
     name: &str,
 ) -> Result<Vec<CheckLine>, Failure> {
     let settings = workspace.project.destination(name)?;
     let destination = open_destination(&settings, store.as_ref()).await?;
-    let engine = workspace.engine(context, Arc::<SqliteStore>::clone(store))?;
+    let engine = workspace.engine(context, Arc::clone(store))?;
     Ok(engine.check_destination(destination.as_ref(), settings.request_timeout).await?)
 }
 
 async fn model_columns(
     workspace: &Workspace,
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Store>,
     model: &ebb_project::Model,
 ) -> (Checked, Exit, Vec<ebb_project::Fault>) {
     let columns = match workspace.describe(model).await {

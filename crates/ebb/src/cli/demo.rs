@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use ebb_engine::{PlanRequest, Scope};
 use ebb_sandbox::{Sandbox, SandboxConfig};
-use ebb_state::{CallFilter, CallLog, Rejection, RejectionKind, RunFilter, SqliteStore, Store as _};
+use ebb_state::{CallFilter, CallLog, Rejection, RejectionKind, RunFilter, Store};
 
 use super::plan::{WorkingFiles, make};
 use super::run::{Invocation, run_syncs};
@@ -163,11 +163,11 @@ fn scope() -> Scope {
 async fn show_plan(
     context: &Context,
     workspace: &Workspace,
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Store>,
     most: Option<usize>,
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let engine = workspace.engine(context, Arc::<SqliteStore>::clone(store))?;
+    let engine = workspace.engine(context, Arc::clone(store))?;
     let files = WorkingFiles::new(&workspace.work_directory(), None)?;
     let request = PlanRequest { scope: scope(), ..PlanRequest::default() };
     let (plans, _) = make(context, (workspace, store, &engine), &names(workspace), &request, &files).await?;
@@ -176,12 +176,7 @@ async fn show_plan(
     Ok(())
 }
 
-async fn run(
-    context: &Context,
-    workspace: &Workspace,
-    store: &Arc<SqliteStore>,
-    out: &mut Out,
-) -> Result<Exit, Failure> {
+async fn run(context: &Context, workspace: &Workspace, store: &Arc<dyn Store>, out: &mut Out) -> Result<Exit, Failure> {
     let invocation =
         Invocation { scope: scope(), override_guards: Vec::new(), plan: None, trigger: "demo", no_wait: false };
     let mut each = |ended: &_| {
@@ -195,14 +190,14 @@ async fn run(
 }
 
 /// Shows a row that the destination refused, with its calls.
-async fn show_rejected(workspace: &Workspace, store: &Arc<SqliteStore>, out: &mut Out) -> Result<(), Failure> {
+async fn show_rejected(workspace: &Workspace, store: &Arc<dyn Store>, out: &mut Out) -> Result<(), Failure> {
     let Some((sync, rejection)) = a_rejection(workspace, store).await? else { return Ok(()) };
     let key = escape::terminal(rejection.key.text()).into_owned();
     heading(out, &format!("ebb rejected {sync}: why a row was not taken"));
     out.line(format_args!("  {key}  {}", escape::terminal(&rejection.reason)));
     heading(out, &format!("ebb logs {sync} --key {key}: the calls that were made for it"));
     let filter = CallFilter { key: Some(rejection.key.clone()), ..CallFilter::default() };
-    let runs = store.runs(&RunFilter { sync: Some(sync), limit: 0 }).await?;
+    let runs = store.runs(&RunFilter { sync: Some(sync), limit: 0, ..RunFilter::default() }).await?;
     for run in runs.iter().take(1) {
         for line in CallLog::open(&workspace.state_directory(), &run.run.id)?.lines(&filter)? {
             call::write_text(out, &line?, true);
@@ -212,7 +207,7 @@ async fn show_rejected(workspace: &Workspace, store: &Arc<SqliteStore>, out: &mu
 }
 
 /// Returns a row that the destination refused; failing that, one that the mapping refused.
-async fn a_rejection(workspace: &Workspace, store: &Arc<SqliteStore>) -> Result<Option<(String, Rejection)>, Failure> {
+async fn a_rejection(workspace: &Workspace, store: &Arc<dyn Store>) -> Result<Option<(String, Rejection)>, Failure> {
     let mut other = None;
     for sync in names(workspace) {
         let Some(state) = store.find_sync(&sync).await? else { continue };

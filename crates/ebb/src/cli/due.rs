@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use ebb_engine::ReadySync;
 use ebb_schedule::{Due, LastRun, Outcome, Sync, Verdict, judge};
-use ebb_state::{RunFilter, RunRecord, SqliteStore, Store as _};
+use ebb_state::{RunFilter, RunRecord, Store};
 
 use super::Context;
-use super::run::{IN_PART, Invocation, is_good, left_out, prepare, request, run_one, show_end, tried};
+use super::run::{Invocation, is_good, left_out, prepare, request, run_one, show_end, tried};
 use crate::exit::{Exit, Failure};
 use crate::output::due::sentence;
 use crate::output::run::{Ended, write_due_json, write_text};
@@ -33,7 +33,7 @@ struct Told {
 pub(super) async fn run_and_show(
     context: &Context,
     workspace: &Workspace,
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Store>,
     names: &[String],
     invocation: &Invocation,
 ) -> Result<Exit, Failure> {
@@ -53,7 +53,7 @@ pub(super) async fn run_and_show(
         write_due_json(&mut out, &told.ended, &told.verdicts);
     } else {
         let ran: Vec<Ended> = told.ended.into_iter().filter(|one| matches!(one, Ended::Run(_))).collect();
-        show_end(&mut out, workspace, store, &ran).await?;
+        show_end(&mut out, workspace, store.as_ref(), &ran).await?;
     }
     out.finish()?;
     Ok(told.exit)
@@ -61,21 +61,21 @@ pub(super) async fn run_and_show(
 
 async fn run_due(
     context: &Context,
-    (workspace, store): (&Workspace, &Arc<SqliteStore>),
+    (workspace, store): (&Workspace, &Arc<dyn Store>),
     names: &[String],
     invocation: &Invocation,
     each: &mut (dyn FnMut(&Ended, &Verdict) + Send),
 ) -> Result<Told, Failure> {
-    let wanted = candidates(workspace, store, names).await?;
+    let wanted = candidates(workspace, store.as_ref(), names).await?;
     let jobs = prepare(context, workspace, store, &wanted).await?;
     let mut jobs: BTreeMap<String, Result<ReadySync, Failure>> = wanted.into_iter().zip(jobs).collect();
-    let engine = workspace.engine(context, Arc::<SqliteStore>::clone(store))?;
+    let engine = workspace.engine(context, Arc::clone(store))?;
     let commit = git_commit(&workspace.root);
     let mut failed: BTreeSet<&str> = BTreeSet::new();
     let mut told = Told { ended: Vec::new(), verdicts: Vec::new(), exit: Exit::Done };
     for name in names {
         // Judged only now, since a sync before it may have run meanwhile.
-        let verdict = verdict(workspace, store, name).await?;
+        let verdict = verdict(workspace, store.as_ref(), name).await?;
         let blocker = workspace.sync(name)?.after.iter().find(|before| failed.contains(before.as_str()));
         let (ready, due) = match (&verdict, jobs.remove(name), blocker) {
             (Verdict::Due(due), Some(Ok(ready)), None) => (ready, *due),
@@ -107,7 +107,7 @@ async fn run_due(
                 break;
             }
             let asked = request(invocation, commit.clone());
-            let (one, code) = run_one(context, (&engine, store), &ready, asked).await;
+            let (one, code) = run_one(context, (&engine, store.as_ref()), &ready, asked).await;
             let went_well = is_good(&one);
             told.add(one, Verdict::Due(due), code, each);
             if !went_well {
@@ -133,7 +133,7 @@ impl Told {
 }
 
 /// Returns the syncs that are due, and those that may be once these have run; in the order in which they run.
-async fn candidates(workspace: &Workspace, store: &SqliteStore, names: &[String]) -> Result<Vec<String>, Failure> {
+async fn candidates(workspace: &Workspace, store: &dyn Store, names: &[String]) -> Result<Vec<String>, Failure> {
     let mut wanted: Vec<String> = Vec::new();
     for name in names {
         let may_run = match verdict(workspace, store, name).await? {
@@ -150,7 +150,7 @@ async fn candidates(workspace: &Workspace, store: &SqliteStore, names: &[String]
 }
 
 /// Judges one sync by what the state holds now.
-async fn verdict(workspace: &Workspace, store: &SqliteStore, name: &str) -> Result<Verdict, Failure> {
+async fn verdict(workspace: &Workspace, store: &dyn Store, name: &str) -> Result<Verdict, Failure> {
     let sync = workspace.sync(name)?;
     let last = last_run(store, name).await?;
     let mut after = Vec::new();
@@ -162,9 +162,9 @@ async fn verdict(workspace: &Workspace, store: &SqliteStore, name: &str) -> Resu
 }
 
 /// Returns the newest run that was not of some rows only.
-async fn last_run(store: &SqliteStore, sync: &str) -> Result<Option<LastRun>, Failure> {
-    let runs = store.runs(&RunFilter { sync: Some(sync.to_owned()), limit: RUNS_READ }).await?;
-    Ok(runs.iter().find(|run| !run.run.trigger.contains(IN_PART)).map(of_record))
+async fn last_run(store: &dyn Store, sync: &str) -> Result<Option<LastRun>, Failure> {
+    let runs = store.runs(&RunFilter { sync: Some(sync.to_owned()), limit: RUNS_READ, ..RunFilter::default() }).await?;
+    Ok(runs.iter().find(|run| !run.run.in_part).map(of_record))
 }
 
 fn of_record(record: &RunRecord) -> LastRun {

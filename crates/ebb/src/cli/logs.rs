@@ -2,7 +2,7 @@
 
 use clap::Args;
 use ebb_row::RowKey;
-use ebb_state::{CallFilter, CallLog, CallStatus, RunFilter, RunId, SqliteStore, Store as _};
+use ebb_state::{CallFilter, CallLog, CallStatus, RunFilter, RunId, Store};
 
 use super::Context;
 use crate::exit::{Exit, Failure};
@@ -49,7 +49,7 @@ pub(super) async fn main(context: &Context, args: LogsArgs) -> Result<Exit, Fail
     let workspace = Workspace::open(context)?;
     let none = || Failure::usage("nothing was run yet").hint("`ebb run` runs the project's syncs");
     let store = workspace.existing_store()?.ok_or_else(none)?;
-    let runs = runs(&workspace, &store, &args.target).await?;
+    let runs = runs(&workspace, store.as_ref(), &args.target).await?;
     let limit = args.limit.unwrap_or(if is_json { 0 } else { MOST_SHOWN });
     let filter = CallFilter {
         key: args.key.as_deref().map(RowKey::new),
@@ -113,10 +113,10 @@ fn newest(
 }
 
 /// Returns the runs of a sync, or the one run, newest first.
-async fn runs(workspace: &Workspace, store: &SqliteStore, target: &str) -> Result<Vec<RunId>, Failure> {
+async fn runs(workspace: &Workspace, store: &dyn Store, target: &str) -> Result<Vec<RunId>, Failure> {
     let is_sync = workspace.project.sync(target).is_some() || store.find_sync(target).await?.is_some();
     if is_sync {
-        let runs = store.runs(&RunFilter { sync: Some(target.to_owned()), limit: 0 }).await?;
+        let runs = store.runs(&RunFilter { sync: Some(target.to_owned()), limit: 0, ..RunFilter::default() }).await?;
         return Ok(runs.into_iter().map(|run| run.run.id).collect());
     }
     Ok(vec![find_run(store, target).await?.run.id])

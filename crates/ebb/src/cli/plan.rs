@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use ebb_engine::{Engine, PlanRequest};
-use ebb_state::SqliteStore;
+use ebb_state::Store;
 use uuid::Uuid;
 
 use super::Context;
@@ -71,7 +71,7 @@ async fn plan_and_show(context: &Context, args: PlanArgs) -> Result<Exit, Failur
         }
     }
     let store = workspace.store()?;
-    let engine = workspace.engine(context, Arc::<SqliteStore>::clone(&store))?;
+    let engine = workspace.engine(context, Arc::clone(&store))?;
     let files = WorkingFiles::new(&workspace.work_directory(), args.out.as_deref())?;
     let (plans, failed) = make(context, (&workspace, &store, &engine), &names, &request, &files).await?;
     let is_people = match context.globals.output {
@@ -108,7 +108,7 @@ fn exit_code(plans: &[Planned], failed: Exit, is_detailed: bool) -> Exit {
 /// The project does not fit its models.
 pub(super) async fn make(
     context: &Context,
-    (workspace, store, engine): (&Workspace, &Arc<SqliteStore>, &Engine),
+    (workspace, store, engine): (&Workspace, &Arc<dyn Store>, &Engine),
     names: &[String],
     request: &PlanRequest,
     files: &WorkingFiles,
@@ -138,7 +138,7 @@ pub(super) async fn make(
                 plans.push(Planned { summary, destination: sync.destination.clone(), batch_size });
             }
             Err(error) => {
-                let failure = of_engine(error, &ready, store).await;
+                let failure = of_engine(error, &ready, store.as_ref()).await;
                 context.notes().failure(&failure);
                 failed = failed.worst(failure.exit());
             }

@@ -1,7 +1,7 @@
 //! `ebb rejected`: rows that a sync could not deliver.
 
 use clap::Args;
-use ebb_state::{Rejection, RejectionKind, Store as _};
+use ebb_state::{Rejection, RejectionKind};
 use serde::Serialize;
 
 use super::Context;

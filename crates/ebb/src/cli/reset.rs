@@ -4,7 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _, stdin};
 use std::time::Duration;
 
 use clap::Args;
-use ebb_state::{Acquire, LeaseTerm, Store as _};
+use ebb_state::{Acquire, LeaseTerm};
 
 use super::Context;
 use crate::exit::{Exit, Failure};

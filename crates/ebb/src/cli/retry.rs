@@ -3,7 +3,6 @@
 use clap::Args;
 use ebb_engine::Scope;
 use ebb_row::RowKey;
-use ebb_state::Store as _;
 
 use super::Context;
 use super::run::{Invocation, run_and_show};

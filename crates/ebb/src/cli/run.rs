@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Args;
 use ebb_engine::{Engine, EngineError, ReadySync, RunRequest, RunStatus, Scope};
 use ebb_row::RowKey;
-use ebb_state::{CallFilter, CallLog, PlanReader, SqliteStore, Store as _};
+use ebb_state::{CallFilter, CallLog, PlanReader, Store};
 
 use super::{Context, due, rejected};
 use crate::exit::{Exit, Failure};
@@ -96,8 +96,8 @@ pub(crate) struct RunArgs {
     no_wait: bool,
 }
 
-/// Ends the trigger of a run of some rows only, which does not count as a run of its sync's schedule.
-pub(super) const IN_PART: &str = ", in part";
+/// Ends the trigger of a run of some rows only.
+const IN_PART: &str = ", in part";
 
 /// A request to run syncs.
 #[derive(Clone, Debug)]
@@ -166,7 +166,7 @@ fn planned_sync(file: &Path, named: &[String]) -> Result<String, Failure> {
 pub(super) async fn run_and_show(
     context: &Context,
     workspace: &Workspace,
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Store>,
     names: &[String],
     invocation: &Invocation,
 ) -> Result<Exit, Failure> {
@@ -186,7 +186,7 @@ pub(super) async fn run_and_show(
         if invocation.scope.key.is_some() {
             show_calls(&mut out, workspace, &ended, invocation)?;
         }
-        show_end(&mut out, workspace, store, &ended).await?;
+        show_end(&mut out, workspace, store.as_ref(), &ended).await?;
     }
     out.finish()?;
     Ok(exit)
@@ -196,7 +196,7 @@ pub(super) async fn run_and_show(
 pub(super) async fn show_end(
     out: &mut Out,
     workspace: &Workspace,
-    store: &SqliteStore,
+    store: &dyn Store,
     ended: &[Ended],
 ) -> Result<(), Failure> {
     if ended.len() > 1 {
@@ -221,13 +221,13 @@ pub(super) async fn show_end(
 /// The project does not fit its models.
 pub(crate) async fn run_syncs(
     context: &Context,
-    (workspace, store): (&Workspace, &Arc<SqliteStore>),
+    (workspace, store): (&Workspace, &Arc<dyn Store>),
     names: &[String],
     invocation: &Invocation,
     each: &mut (dyn FnMut(&Ended) + Send),
 ) -> Result<(Vec<Ended>, Exit), Failure> {
     let jobs = prepare(context, workspace, store, names).await?;
-    let engine = workspace.engine(context, Arc::<SqliteStore>::clone(store))?;
+    let engine = workspace.engine(context, Arc::clone(store))?;
     let commit = git_commit(&workspace.root);
     let mut failed = BTreeSet::new();
     let mut ended = Vec::new();
@@ -243,7 +243,9 @@ pub(crate) async fn run_syncs(
             (Ok(_), None) if context.stop.exit().is_some() => {
                 (left_out(name, "stopped by a signal".to_owned()), Exit::Done)
             }
-            (Ok(ready), None) => run_one(context, (&engine, store), &ready, request(invocation, commit.clone())).await,
+            (Ok(ready), None) => {
+                run_one(context, (&engine, store.as_ref()), &ready, request(invocation, commit.clone())).await
+            }
         };
         if !is_good(&one) {
             failed.insert(name.as_str());
@@ -267,7 +269,7 @@ pub(crate) async fn run_syncs(
 pub(super) async fn prepare(
     context: &Context,
     workspace: &Workspace,
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Store>,
     names: &[String],
 ) -> Result<Vec<Result<ReadySync, Failure>>, Failure> {
     tokio::select! {
@@ -279,7 +281,7 @@ pub(super) async fn prepare(
 async fn check_and_build(
     context: &Context,
     workspace: &Workspace,
-    store: &Arc<SqliteStore>,
+    store: &Arc<dyn Store>,
     names: &[String],
 ) -> Result<Vec<Result<ReadySync, Failure>>, Failure> {
     let mut jobs = Vec::new();
@@ -324,7 +326,7 @@ pub(super) fn request(invocation: &Invocation, commit: Option<String>) -> RunReq
 /// Runs one sync, with its progress.
 pub(super) async fn run_one(
     context: &Context,
-    (engine, store): (&Engine, &SqliteStore),
+    (engine, store): (&Engine, &dyn Store),
     ready: &ReadySync,
     request: RunRequest,
 ) -> (Ended, Exit) {
@@ -356,7 +358,7 @@ pub(super) fn is_good(ended: &Ended) -> bool {
 
 /// Returns why the engine did not do it. A snapshot that belongs to another destination, object or match field is a
 /// fault of the project (exit 2), any other refusal is not.
-pub(super) async fn of_engine(error: EngineError, ready: &ReadySync, store: &SqliteStore) -> Failure {
+pub(super) async fn of_engine(error: EngineError, ready: &ReadySync, store: &dyn Store) -> Failure {
     let is_refusal = matches!(error, EngineError::Refused { .. });
     let known = if is_refusal { store.find_sync(&ready.name).await.ok().flatten() } else { None };
     match (known, Failure::from(error)) {
@@ -415,7 +417,7 @@ fn show_calls(out: &mut Out, workspace: &Workspace, ended: &[Ended], invocation:
 async fn show_rejected(
     out: &mut Out,
     workspace: &Workspace,
-    store: &SqliteStore,
+    store: &dyn Store,
     ended: &[Ended],
 ) -> Result<(), Failure> {
     for one in ended {

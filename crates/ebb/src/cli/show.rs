@@ -2,7 +2,6 @@
 
 use clap::Args;
 use ebb_state::RunFilter;
-use ebb_state::Store as _;
 
 use super::Context;
 use crate::exit::{Exit, Failure};
@@ -24,7 +23,7 @@ pub(super) async fn main(context: &Context, args: ShowArgs) -> Result<Exit, Fail
     let none = || Failure::usage("nothing was run yet").hint("`ebb run` runs the project's syncs");
     let store = workspace.existing_store()?.ok_or_else(none)?;
     let latest = if workspace.project.sync(&args.run).is_some() {
-        store.runs(&RunFilter { sync: Some(args.run.clone()), limit: 1 }).await?.pop()
+        store.runs(&RunFilter { sync: Some(args.run.clone()), limit: 1, ..RunFilter::default() }).await?.pop()
     } else {
         None
     };

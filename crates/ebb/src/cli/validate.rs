@@ -6,7 +6,7 @@ use clap::Args;
 use ebb_engine::SystemClock;
 use ebb_project::{Checked, Fault, Faults, KnownColumns};
 use ebb_row::Column;
-use ebb_state::{SqliteStore, Store as _};
+use ebb_state::Store;
 use serde::Serialize;
 
 use super::Context;
@@ -94,7 +94,7 @@ async fn offline(workspace: &Workspace, findings: &mut Findings) -> KnownColumns
     columns
 }
 
-async fn remembered(store: Option<&SqliteStore>, model: &ebb_project::Model) -> Option<Vec<Column>> {
+async fn remembered(store: Option<&dyn Store>, model: &ebb_project::Model) -> Option<Vec<Column>> {
     let columns = store?.columns(query_digest(model)).await;
     columns.unwrap_or_else(|error| {
         tracing::warn!(%error, "remembered columns could not be read");
