@@ -163,3 +163,37 @@ pub(super) fn create_sync_tables(connection: &Connection, sync: SyncId) -> Resul
     ))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_the_first_version_is_brought_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        drop(private().create(true).append(true).open(&path).unwrap());
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(VERSIONS[0]).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        for trigger in ["run", "run, in part"] {
+            old.execute(
+                "INSERT INTO run (id, sync, started_at, trigger, config, scope, epoch, status)
+                 VALUES (?1, 'accounts', 0, ?1, x'', '', 1, 'succeeded')",
+                [trigger],
+            )
+            .unwrap();
+        }
+        drop(old);
+        let new = open(&path).unwrap();
+        let in_part: Vec<bool> = new
+            .prepare("SELECT in_part FROM run ORDER BY number")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(in_part, [false, true]);
+    }
+}

@@ -3,6 +3,7 @@
 mod calls;
 mod conformance;
 mod damage;
+mod documents;
 mod plan_file;
 
 use std::sync::{Arc, Mutex};
