@@ -289,8 +289,30 @@ fn what_is_refused_exits_with_four_and_sends_nothing() {
     let (code, run) = project.json(&["run"]);
     assert_eq!((code, run["runs"][0]["status"].as_str()), (4, Some("refused")));
     assert_eq!(run["runs"][1]["status"], "not_run", "it runs after accounts: {run}");
+    let (code, kept) = project.json(&["show", "accounts", "--plan"]);
+    assert_eq!((code, kept["syncs"][0]["refusals"][0]["guard"].as_str()), (0, Some("removed")), "{kept}");
     assert_eq!(project.stand_in.get("/sandbox/counts")["rest"]["requests"], before);
     assert_eq!(project.json(&["run", "--override-guard", "removed"]).0, 0);
+}
+
+#[test]
+fn the_plan_of_a_run_is_shown_afterwards() {
+    let project = Project::new("[]");
+    let (_, planned) = project.json(&["plan", "accounts"]);
+    assert_eq!(project.ebb(&["run", "accounts"]).0, 0);
+    let (code, kept) = project.json(&["show", "accounts", "--plan"]);
+    assert_eq!(code, 0);
+    let operations = |document: &Value| document.pointer("/syncs/0/operations").cloned().expect("operations");
+    assert_eq!(operations(&kept), operations(&planned));
+    assert_eq!(kept.pointer("/syncs/0/estimated_calls"), None, "it was run");
+    let (_, text, _) = project.ebb(&["show", "accounts", "--plan", "--all"]);
+    assert!(text.contains("to add") && text.contains("traits.plan"), "{text}");
+
+    let (_, run) = project.json(&["show", "accounts"]);
+    let id = run.get("run").and_then(Value::as_str).expect("an id");
+    std::fs::remove_file(project.root().join(".ebb/runs").join(id).join("plan")).expect("it is kept there");
+    let (code, _, said) = project.ebb(&["show", id, "--plan"]);
+    assert!(code == 2 && said.contains("no plan of the run"), "{said}");
 }
 
 #[test]

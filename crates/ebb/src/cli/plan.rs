@@ -74,16 +74,7 @@ async fn plan_and_show(context: &Context, args: PlanArgs) -> Result<Exit, Failur
     let engine = workspace.engine(context, Arc::clone(&store))?;
     let files = WorkingFiles::new(&workspace.work_directory(), args.out.as_deref())?;
     let (plans, failed) = make(context, (&workspace, &store, &engine), &names, &request, &files).await?;
-    let is_people = match context.globals.output {
-        Format::Text => stdout().is_terminal(),
-        Format::Markdown => true,
-        Format::Json => false,
-    };
-    let view = PlanView {
-        format: context.globals.output,
-        most: (is_people && !args.all).then_some(MOST_SHOWN),
-        show_values: args.show_values,
-    };
+    let view = view(context, args.all, args.show_values);
     let mut out = context.out();
     write(&mut out, &plans, view)?;
     out.finish()?;
@@ -91,6 +82,16 @@ async fn plan_and_show(context: &Context, args: PlanArgs) -> Result<Exit, Failur
         context.notes().say(format_args!("saved: `ebb run --plan {}` runs exactly this", file.display()));
     }
     Ok(exit_code(&plans, failed, args.detailed_exitcode))
+}
+
+/// Returns how a plan is shown: people see its first operations, unless they want all.
+pub(super) fn view(context: &Context, all: bool, show_values: bool) -> PlanView {
+    let is_people = match context.globals.output {
+        Format::Text => stdout().is_terminal(),
+        Format::Markdown => true,
+        Format::Json => false,
+    };
+    PlanView { format: context.globals.output, most: (is_people && !all).then_some(MOST_SHOWN), show_values }
 }
 
 fn exit_code(plans: &[Planned], failed: Exit, is_detailed: bool) -> Exit {
@@ -135,6 +136,7 @@ pub(super) async fn make(
         match planned {
             Ok(summary) => {
                 let batch_size = u64::try_from(ready.destination.batch_size(&ready.write)).unwrap_or(1);
+                let batch_size = Some(batch_size);
                 plans.push(Planned { summary, destination: sync.destination.clone(), batch_size });
             }
             Err(error) => {

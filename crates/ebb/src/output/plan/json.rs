@@ -95,7 +95,9 @@ fn write_sync(out: &mut Out, plan: &Planned) -> Result<(), Failure> {
     member(out, "mode", &header.mode);
     member(out, "api", &header.api);
     member(out, "counts", &counts);
-    member(out, "estimated_calls", &plan.estimated_calls());
+    if let Some(calls) = plan.estimated_calls() {
+        member(out, "estimated_calls", &calls);
+    }
     member(out, "refusals", &refusals);
     member(out, "notes", &footer.notes);
     out.text(",\"operations\":[");

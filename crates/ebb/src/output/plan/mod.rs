@@ -19,8 +19,8 @@ pub(crate) struct Planned {
     pub(crate) summary: PlanSummary,
     /// The name of the destination in `ebb.yaml`.
     pub(crate) destination: String,
-    /// Records that one write carries.
-    pub(crate) batch_size: u64,
+    /// Records that one write carries; `None` where the calls are not to be estimated, since the plan was run.
+    pub(crate) batch_size: Option<u64>,
 }
 
 /// How a plan is shown.
@@ -48,9 +48,9 @@ pub(crate) fn write(out: &mut Out, plans: &[Planned], view: PlanView) -> Result<
 
 impl Planned {
     /// Returns the calls that the operations take, about: look-ups and retries come on top.
-    fn estimated_calls(&self) -> u64 {
+    fn estimated_calls(&self) -> Option<u64> {
         let counts = &self.summary.footer.counts;
-        (counts.add + counts.change + counts.remove).div_ceil(self.batch_size.max(1))
+        self.batch_size.map(|size| (counts.add + counts.change + counts.remove).div_ceil(size.max(1)))
     }
 
     /// Returns whether a run would send or adopt anything.
@@ -82,8 +82,8 @@ impl Planned {
         parts.extend(
             rare.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{} {word}", grouped(*count))),
         );
-        if counts.add + counts.change + counts.remove > 0 {
-            parts.push(format!("about {}", counted(self.estimated_calls(), "call")));
+        if let Some(calls) = self.estimated_calls().filter(|calls| *calls > 0) {
+            parts.push(format!("about {}", counted(calls, "call")));
         }
         parts.join(" · ")
     }
