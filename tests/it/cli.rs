@@ -316,6 +316,17 @@ fn the_plan_of_a_run_is_shown_afterwards() {
 }
 
 #[test]
+fn every_command_has_a_manual_page() {
+    let project = Project::new("[]");
+    let (code, document) = project.json(&["man", "pages"]);
+    let written = document.get("written").and_then(Value::as_array).expect("a list");
+    assert!(code == 0 && written.len() > 20, "{document}");
+    let page = std::fs::read_to_string(project.root().join("pages/ebb-run.1")).expect("it was written");
+    assert!(page.contains(".TH ebb-run 1") && page.contains("\\fBebb run\\fR"), "{page}");
+    assert!(page.contains("override") && page.contains(concat!("ebb ", env!("CARGO_PKG_VERSION"))), "{page}");
+}
+
+#[test]
 fn what_is_wrong_exits_with_two_and_says_where() {
     let project = Project::new("[]");
     for (arguments, said) in [

@@ -8,6 +8,7 @@ mod docs;
 mod due;
 mod init;
 mod logs;
+mod man;
 mod plan;
 mod preview;
 mod rejected;
@@ -107,6 +108,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Print a shell's completion script.
     Completions(completions::CompletionsArgs),
+    /// Write manual pages.
+    Man(man::ManArgs),
     /// Work with templates.
     Template(template::TemplateArgs),
     /// Show reference pages, such as the filters of templates.
@@ -242,6 +245,7 @@ async fn start(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Sandbox(args) => sandbox::main(context, args).await,
         Command::Demo(args) => Box::pin(demo::main(context, args)).await,
         Command::Completions(args) => completions::main(context, &args),
+        Command::Man(args) => man::main(context, &args),
         Command::Template(args) => template::main(context, args),
         Command::Docs(args) => docs::main(context, args),
     }
