@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// A token that must appear nowhere.
-const TOKEN: &str = "sk_live_canary_7f3a9c";
+pub(crate) const TOKEN: &str = "sk_live_canary_7f3a9c";
 
 const SETTINGS: &str = "
 version: 1

@@ -3,6 +3,7 @@
 mod cli;
 mod cli_due;
 mod cli_templates;
+mod cli_traces;
 mod floor_plan;
 #[cfg(test)]
 mod simulation;

@@ -11,7 +11,10 @@ use ebb_state::{
     CallEntry, ClosedRun, NewRun, PlanCounts, PlanFooter, PlanHeader, PlanReader, RunId, Store, SyncState,
 };
 use tokio::sync::watch;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
+use crate::TRACE;
 use crate::budget::BudgetGate;
 use crate::call_log::{LineStyle, unfinished_line};
 use crate::error::EngineError;
@@ -164,7 +167,12 @@ impl Engine {
         // A plan that was refused was not run.
         let first_of_plan = earlier.iter().all(|run| run.status == RunStatus::Refused.word());
         let begun = Begun { sync, request, id, time, since, state, progress, first_of_plan };
-        let (result, keeper) = self.run_leased(&begun, sealed.as_ref(), keeper).await;
+        let span =
+            tracing::info_span!(target: TRACE, "run", sync = %sync.name, run = %begun.id, status = Empty, rows = Empty);
+        let (result, keeper) = self.run_leased(&begun, sealed.as_ref(), keeper).instrument(span.clone()).await;
+        if let Ok(report) = &result {
+            span.record("status", report.status.word()).record("rows", report.counts.read);
+        }
         if let Err(error) = keeper.release().await {
             tracing::warn!(%error, "the lease ends by itself, since it could not be given back");
         }
@@ -339,7 +347,12 @@ impl Engine {
             Err((error, keeper)) => return (Err(error), keeper),
         };
         let executed = match PlanReader::open(&prepared.file, None) {
-            Ok(mut reader) => run.execute(&mut reader, begun.progress).await,
+            Ok(mut reader) => {
+                let span = tracing::info_span!(target: TRACE, "send", calls = Empty);
+                let executed = run.execute(&mut reader, begun.progress).instrument(span.clone()).await;
+                span.record("calls", run.caller.calls.load(std::sync::atomic::Ordering::Relaxed));
+                executed
+            }
             Err(error) => Err(error.into()),
         };
         let Some(run) = Arc::into_inner(run) else {

@@ -10,6 +10,7 @@ use ebb_row::{Fate, Hash128, Lookup, Object, Outcome, Record, RowKey, Value, par
 use ebb_state::{EntryChange, PlanKind, PlanReader, PlanRow, RejectionKind, RowSettlement, Settlement, StateError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::error::EngineError;
 use crate::look_up::{Resolved, references, substitute_object};
@@ -252,10 +253,11 @@ impl Run {
             let group: Vec<Operation> = rest.by_ref().take(size).collect();
             let Ok(slot) = Arc::clone(slots).acquire_owned().await else { return };
             let run = Arc::clone(self);
-            tasks.spawn(async move {
+            let writing = async move {
                 run.write(group).await;
                 drop(slot);
-            });
+            };
+            tasks.spawn(writing.in_current_span());
         }
     }
 

@@ -28,6 +28,10 @@ mod staging;
 mod transport;
 mod write;
 
+/// The target of the spans of a run: `run`, and in it `read`, `diff`, `map`, `send` and a `call` for each request. They carry
+/// names, counts and statuses; no key, no cell value, no URL.
+pub const TRACE: &str = "ebb::trace";
+
 pub use engine::{Engine, EngineOptions};
 pub use error::EngineError;
 pub use report::{Phase, PlanSummary, Progress, RunCounts, RunReport, RunStatus, Silent, Snapshot};

@@ -13,7 +13,10 @@ use ebb_state::{
     EntryId, IndexEntry, PlanCounts, PlanFooter, PlanHeader, PlanKind, PlanRow, PlanWriter, PriorIndex, RunFilter,
     SyncIdentity, SyncState,
 };
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
+use crate::TRACE;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::first_pass::{FirstPass, ReadRows};
@@ -77,7 +80,10 @@ impl Engine {
         let adopt = self.adopts(sync, wanted.scope, &state, &wanted.run).await?;
         let mut index = store.index(state.id).await?;
         let cursor_from = if wanted.scope.full { None } else { state.cursor.clone() };
-        let mut read = self.read_model(wanted, index.as_mut(), cursor_from).await?;
+        let span = tracing::info_span!(target: TRACE, "read", rows = Empty);
+        let mut read = self.read_model(wanted, index.as_mut(), cursor_from).instrument(span.clone()).await?;
+        span.record("rows", read.read);
+        drop(span);
         update(wanted.progress, Phase::Planning, read.read);
         let read_everything = wanted.scope.key.is_none() && wanted.scope.limit.is_none() && sync.cursor.is_none();
         let header = PlanHeader {
@@ -98,7 +104,10 @@ impl Engine {
         };
         let key = store.secret_key("plan").await?;
         let mut writer = PlanWriter::create(wanted.file, &header, key)?;
-        let (candidates, removed, unchanged) = self.compare(&mut read, index.as_mut(), wanted.scope.full)?;
+        let span = tracing::info_span!(target: TRACE, "diff");
+        let (candidates, removed, unchanged) =
+            span.in_scope(|| self.compare(&mut read, index.as_mut(), wanted.scope.full))?;
+        drop(span);
         let mut counts = PlanCounts {
             read: read.read,
             unchanged,
@@ -108,7 +117,8 @@ impl Engine {
             ..PlanCounts::default()
         };
         let mut mapper = Mapper::new(self, wanted, &state, adopt, read.staged.columns())?;
-        mapper.map_all(read.staged, candidates, &mut writer, &mut counts).await?;
+        let span = tracing::info_span!(target: TRACE, "map");
+        mapper.map_all(read.staged, candidates, &mut writer, &mut counts).instrument(span).await?;
         if read_everything {
             self.plan_removed(sync, &state, &removed, &mut writer).await?;
         }

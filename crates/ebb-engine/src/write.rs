@@ -14,7 +14,10 @@ use ebb_destination::{Answer, Api, LostCall, Repeat, Reply, Request, Step, Steps
 use ebb_row::{Clock, RowKey};
 use ebb_state::{CallEntry, Intent, RunId, StateError, Store, SyncId};
 use tokio::sync::watch;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
+use crate::TRACE;
 use crate::budget::{BudgetGate, Flight};
 use crate::call_log::{CallRecord, LineStyle};
 use crate::lease::LeaseKeeper;
@@ -283,13 +286,25 @@ impl Caller {
         }
         made.sent = true;
         let sent = self.clock.elapsed();
-        let result = self.transport.send(request, self.request_timeout).await;
+        let result = self.send(request, tries.number).await;
         self.calls.fetch_add(1, Ordering::Relaxed);
         let took = self.clock.elapsed().saturating_sub(sent);
         if let Ok(reply) = &result {
             flight.land(reply);
         }
         Some(Attempt { number: tries.number, time, wait: sent.saturating_sub(asked), took, result })
+    }
+
+    /// Sends a request within a span of its own.
+    async fn send(&self, request: &Request, attempt: u32) -> Result<Reply, TransportError> {
+        let span = tracing::info_span!(
+            target: TRACE, "call", operation = request.operation, attempt, "http.response.status_code" = Empty
+        );
+        let result = self.transport.send(request, self.request_timeout).instrument(span.clone()).await;
+        if let Ok(reply) = &result {
+            span.record("http.response.status_code", reply.status);
+        }
+        result
     }
 
     /// Judges an attempt by its status alone; the destination's machine judges what is left.

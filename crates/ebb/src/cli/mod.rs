@@ -177,9 +177,9 @@ pub(crate) fn main() -> ExitCode {
     };
     let environment = process_environment();
     let mut notes = Notes::new(paint(&cli.globals, &environment, stderr().is_terminal()), cli.globals.quiet);
-    logging::start(&cli.globals, environment.variables.get("EBB_LOG").map(String::as_str));
     let installed = rustls::crypto::ring::default_provider().install_default();
     debug_assert!(installed.is_ok(), "one provider of TLS is installed, here");
+    let traces = logging::start(&cli.globals, &environment.variables);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -207,6 +207,7 @@ pub(crate) fn main() -> ExitCode {
     });
     // Threads that still wait for a server must not keep the process.
     runtime.shutdown_background();
+    traces.finish();
     ExitCode::from(exit.code())
 }
 
