@@ -26,6 +26,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "ebb-engine",
         &["ebb-row", "ebb-source", "ebb-plan", "ebb-template", "ebb-mapping", "ebb-destination", "ebb-state"],
     ),
+    // It judges what is due, and runs it with the engine, from projects that it loads again as their files change.
+    ("ebb-daemon", &["ebb-row", "ebb-schedule", "ebb-state", "ebb-project", "ebb-engine"]),
     // The binary hands the engine everything it touches, so it opens sources, destinations and the store itself; it
     // renders templates from files, and runs the sandbox.
     (
@@ -41,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "ebb-state",
             "ebb-project",
             "ebb-engine",
+            "ebb-daemon",
             "ebb-sandbox",
         ],
     ),
@@ -51,7 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const ABOVE_THE_PRODUCT: &[&str] = &["ebb-tests", "ebb-bench"];
 
 /// Crates whose tests may use `ebb-testkit`, beside those above the product.
-const TESTKIT_USERS: &[&str] = &["ebb-engine", "ebb"];
+const TESTKIT_USERS: &[&str] = &["ebb-engine", "ebb-daemon", "ebb"];
 
 /// No I/O, no async, no clock, no environment, no randomness.
 const PURE: &[&str] = &["ebb-row", "ebb-plan", "ebb-schedule", "ebb-template", "ebb-mapping"];

@@ -23,7 +23,7 @@ use crate::ids::Ids;
 use crate::lease::{LeaseKeeper, Waiting};
 use crate::planning::{ADOPTING, PlanFor};
 use crate::report::{PlanSummary, Progress, RunCounts, RunReport, RunStatus};
-use crate::request::{PlanRequest, ReadySync, RunRequest};
+use crate::request::{Follows, PlanRequest, ReadySync, RunRequest};
 use crate::sealed;
 use crate::transport::Transport;
 use crate::write::{Caller, Halt};
@@ -113,7 +113,7 @@ impl Engine {
     /// snapshot. A refusal by a guard is in the footer, not an error.
     ///
     /// # Errors
-    /// Every variant of [`EngineError`] but `Busy`, `Credentials` and `Sum`.
+    /// Every variant of [`EngineError`] but `Busy`, `Overtaken`, `Credentials` and `Sum`.
     pub async fn plan(
         &self,
         sync: &ReadySync,
@@ -155,6 +155,10 @@ impl Engine {
             [format!("sync:{}", sync.name), format!("object:{}:{}", sync.destination.identity(), sync.write.object)];
         let waiting = Waiting { no_wait: request.no_wait, request_timeout: sync.request_timeout, progress };
         let keeper = LeaseKeeper::take(store, clock, &sync.name, &scopes, waiting).await?;
+        if let Err(error) = self.check_follows(&sync.name, &request.follows).await {
+            give_back(&keeper).await;
+            return Err(error);
+        }
         let earlier = match &sealed {
             Some(header) => store.find_runs(&header.run).await?,
             None => Vec::new(),
@@ -173,10 +177,20 @@ impl Engine {
         if let Ok(report) = &result {
             span.record("status", report.status.word()).record("rows", report.counts.read);
         }
-        if let Err(error) = keeper.release().await {
-            tracing::warn!(%error, "the lease ends by itself, since it could not be given back");
-        }
+        give_back(&keeper).await;
         result
+    }
+
+    /// Compares the newest run with the one that the caller knew. Under the lease, so that none begins afterwards.
+    async fn check_follows(&self, sync: &str, known: &Follows) -> Result<(), EngineError> {
+        let known = match known {
+            Follows::Anything => return Ok(()),
+            Follows::Nothing => None,
+            Follows::Run(id) => Some(id),
+        };
+        let newest = self.options.store.latest_runs().await?;
+        let newest = newest.iter().find(|record| record.run.sync == sync).map(|record| &record.run.id);
+        if newest == known { Ok(()) } else { Err(EngineError::Overtaken { sync: sync.to_owned() }) }
     }
 
     async fn open_sealed(&self, sync: &ReadySync, path: &Path) -> Result<PlanHeader, EngineError> {
@@ -537,6 +551,12 @@ impl Engine {
     }
 }
 
+async fn give_back(keeper: &LeaseKeeper) {
+    if let Err(error) = keeper.release().await {
+        tracing::warn!(%error, "the lease ends by itself, since it could not be given back");
+    }
+}
+
 /// Settles the status from the fates and what halted the run.
 fn finish(ended: &mut Ended, halt: Option<Halt>, footer: &PlanFooter, begun: &Begun<'_>) {
     let (state, updates) = (&begun.state, begun.sync.write.mode == SyncMode::Update);
@@ -589,6 +609,7 @@ fn failed(error: &EngineError) -> Ended {
         | EngineError::PlanFile(_)
         | EngineError::Storage(_)
         | EngineError::Busy { .. }
+        | EngineError::Overtaken { .. }
         | EngineError::Credentials { .. }
         | EngineError::Sum { .. } => RunStatus::Failed,
     };

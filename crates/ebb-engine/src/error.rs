@@ -39,6 +39,12 @@ pub enum EngineError {
         /// Who, in words.
         holder: String,
     },
+    /// Another run began since the caller looked ([`crate::RunRequest::follows`]); nothing was done.
+    #[error("sync `{sync}` was run by someone else meanwhile")]
+    Overtaken {
+        /// The sync.
+        sync: String,
+    },
     /// The run must not start: identity changed, first run of events not decided, a plan that moved or was used. Exit 4
     /// (2 for an identity).
     #[error("sync `{sync}`: {message}")]

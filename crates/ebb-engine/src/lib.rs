@@ -35,5 +35,5 @@ pub const TRACE: &str = "ebb::trace";
 pub use engine::{Engine, EngineOptions};
 pub use error::EngineError;
 pub use report::{Phase, PlanSummary, Progress, RunCounts, RunReport, RunStatus, Silent, Snapshot};
-pub use request::{OnRemoved, PlanRequest, ReadySync, RunRequest, Scope};
+pub use request::{Follows, OnRemoved, PlanRequest, ReadySync, RunRequest, Scope};
 pub use transport::{HttpTransport, SystemClock, Transport, TransportError};

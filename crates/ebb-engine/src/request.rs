@@ -7,6 +7,7 @@ use ebb_mapping::Mapping;
 use ebb_plan::Guards;
 use ebb_row::{Hash128, RowKey};
 use ebb_source::Source;
+use ebb_state::RunId;
 
 /// A sync, ready to plan or run: everything that its project files say, resolved.
 #[derive(Clone, Debug)]
@@ -101,4 +102,18 @@ pub struct RunRequest {
     pub commit: Option<String>,
     /// Fail at once when the lease is held, instead of waiting for it.
     pub no_wait: bool,
+    /// Which run the caller took for the newest when it decided to run; looked at under the lease.
+    pub follows: Follows,
+}
+
+/// The newest run of a sync, not of some rows only, that a caller knew of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Follows {
+    /// It does not matter.
+    #[default]
+    Anything,
+    /// There was none.
+    Nothing,
+    /// This one.
+    Run(RunId),
 }

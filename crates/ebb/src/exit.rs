@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Display;
 
+use ebb_daemon::DeskError;
 use ebb_engine::{EngineError, RunStatus};
 use ebb_project::{Fault, Faults};
 use ebb_source::SourceError;
@@ -165,6 +166,7 @@ impl From<EngineError> for Failure {
             EngineError::State(_)
             | EngineError::Storage(_)
             | EngineError::Busy { .. }
+            | EngineError::Overtaken { .. }
             | EngineError::Stopped { .. }
             | EngineError::Credentials { .. }
             | EngineError::Sum { .. } => Exit::Failed,
@@ -196,6 +198,12 @@ impl From<SourceError> for Failure {
 
 impl From<StateError> for Failure {
     fn from(error: StateError) -> Self {
+        of_error(Exit::Failed, &error)
+    }
+}
+
+impl From<DeskError> for Failure {
+    fn from(error: DeskError) -> Self {
         of_error(Exit::Failed, &error)
     }
 }

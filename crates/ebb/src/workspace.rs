@@ -29,7 +29,7 @@ pub(crate) struct Workspace {
     /// The folder with `ebb.yaml`.
     pub(crate) root: PathBuf,
     /// What the files say.
-    pub(crate) project: Project,
+    pub(crate) project: Arc<Project>,
     /// The system's clocks.
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -50,7 +50,7 @@ impl Workspace {
     /// Every fault of its files.
     pub(crate) fn load(root: PathBuf, context: &Context) -> Result<Self, Failure> {
         let project = ebb_project::load(&root, &context.environment)?;
-        Ok(Self { root, project, clock: Arc::new(SystemClock) })
+        Ok(Self { root, project: Arc::new(project), clock: Arc::new(SystemClock) })
     }
 
     /// Returns the folder of the state.

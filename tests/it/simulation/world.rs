@@ -314,6 +314,7 @@ impl World {
                 | EngineError::PlanFile(_)
                 | EngineError::Storage(_)
                 | EngineError::Busy { .. }
+                | EngineError::Overtaken { .. }
                 | EngineError::Credentials { .. },
             ) => {}
         }

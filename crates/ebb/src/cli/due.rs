@@ -3,20 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ebb_engine::ReadySync;
-use ebb_schedule::{Due, LastRun, Outcome, Sync, Verdict, judge};
-use ebb_state::{RunFilter, RunRecord, Store};
+use ebb_daemon::LastRuns;
+use ebb_engine::{Follows, ReadySync, RunRequest};
+use ebb_schedule::{Due, Verdict};
+use ebb_state::Store;
 
 use super::Context;
+use super::pause::desk;
 use super::run::{Invocation, is_good, left_out, prepare, request, run_one, show_end, tried};
 use crate::exit::{Exit, Failure};
-use crate::output::due::sentence;
+use crate::output::due::{paused, sentence};
 use crate::output::run::{Ended, write_due_json, write_text};
 use crate::retention::remove_old_logs;
 use crate::workspace::{Workspace, exit_of, git_commit};
-
-/// Runs of a sync among which the last whole one is looked for.
-const RUNS_READ: u32 = 100;
 
 /// What became of each sync, and why it ran or did not.
 #[derive(Debug)]
@@ -66,16 +65,22 @@ async fn run_due(
     invocation: &Invocation,
     each: &mut (dyn FnMut(&Ended, &Verdict) + Send),
 ) -> Result<Told, Failure> {
-    let wanted = candidates(workspace, store.as_ref(), names).await?;
+    let wanted = candidates(workspace, store, names).await?;
     let jobs = prepare(context, workspace, store, &wanted).await?;
     let mut jobs: BTreeMap<String, Result<ReadySync, Failure>> = wanted.into_iter().zip(jobs).collect();
     let engine = workspace.engine(context, Arc::clone(store))?;
     let commit = git_commit(&workspace.root);
+    let pauses = desk(workspace, store).pauses().await?;
     let mut failed: BTreeSet<&str> = BTreeSet::new();
     let mut told = Told { ended: Vec::new(), verdicts: Vec::new(), exit: Exit::Done };
     for name in names {
         // Judged only now, since a sync before it may have run meanwhile.
-        let verdict = verdict(workspace, store.as_ref(), name).await?;
+        let last = LastRuns::read(store.as_ref()).await?;
+        let verdict = last.verdict(workspace.sync(name)?, workspace.clock.now());
+        if let Some(pause) = pauses.get(name) {
+            told.add(left_out(name, paused(pause)), verdict, Exit::Done, each);
+            continue;
+        }
         let blocker = workspace.sync(name)?.after.iter().find(|before| failed.contains(before.as_str()));
         let (ready, due) = match (&verdict, jobs.remove(name), blocker) {
             (Verdict::Due(due), Some(Ok(ready)), None) => (ready, *due),
@@ -101,17 +106,26 @@ async fn run_due(
                 continue;
             }
         };
+        let mut follows = last.follows(name);
         for _ in 0..due.runs {
             if context.stop.exit().is_some() {
                 told.add(left_out(name, "stopped by a signal".to_owned()), Verdict::Due(due), Exit::Done, each);
                 break;
             }
-            let asked = request(invocation, commit.clone());
+            let asked = RunRequest { follows, ..request(invocation, commit.clone()) };
             let (one, code) = run_one(context, (&engine, store.as_ref()), &ready, asked).await;
+            follows = match &one {
+                Ended::Run(report) => Follows::Run(report.id.clone()),
+                Ended::NotRun { .. } => Follows::Anything,
+            };
             let went_well = is_good(&one);
+            // Who was overtaken did not fail: the syncs after it are judged by what the other one does.
+            let is_left_out = matches!(one, Ended::NotRun { status: "not_run", .. });
             told.add(one, Verdict::Due(due), code, each);
             if !went_well {
-                failed.insert(name);
+                if !is_left_out {
+                    failed.insert(name);
+                }
                 break;
             }
         }
@@ -133,10 +147,12 @@ impl Told {
 }
 
 /// Returns the syncs that are due, and those that may be once these have run; in the order in which they run.
-async fn candidates(workspace: &Workspace, store: &dyn Store, names: &[String]) -> Result<Vec<String>, Failure> {
+async fn candidates(workspace: &Workspace, store: &Arc<dyn Store>, names: &[String]) -> Result<Vec<String>, Failure> {
     let mut wanted: Vec<String> = Vec::new();
-    for name in names {
-        let may_run = match verdict(workspace, store, name).await? {
+    let last = LastRuns::read(store.as_ref()).await?;
+    let pauses = desk(workspace, store).pauses().await?;
+    for name in names.iter().filter(|name| !pauses.contains_key(*name)) {
+        let may_run = match last.verdict(workspace.sync(name)?, workspace.clock.now()) {
             Verdict::Due(Due { .. }) => true,
             Verdict::Waiting { on } => on.iter().any(|before| wanted.contains(before)),
             Verdict::Blocked { by } => wanted.contains(&by),
@@ -147,33 +163,4 @@ async fn candidates(workspace: &Workspace, store: &dyn Store, names: &[String]) 
         }
     }
     Ok(wanted)
-}
-
-/// Judges one sync by what the state holds now.
-async fn verdict(workspace: &Workspace, store: &dyn Store, name: &str) -> Result<Verdict, Failure> {
-    let sync = workspace.sync(name)?;
-    let last = last_run(store, name).await?;
-    let mut after = Vec::new();
-    for before in &sync.after {
-        after.push((before.as_str(), last_run(store, before).await?));
-    }
-    let asked = Sync { name, schedule: sync.schedule.as_ref(), last: last.as_ref(), after: &after };
-    Ok(judge(asked, workspace.clock.now()))
-}
-
-/// Returns the newest run that was not of some rows only.
-async fn last_run(store: &dyn Store, sync: &str) -> Result<Option<LastRun>, Failure> {
-    let runs = store.runs(&RunFilter { sync: Some(sync.to_owned()), limit: RUNS_READ, ..RunFilter::default() }).await?;
-    Ok(runs.iter().find(|run| !run.run.in_part).map(of_record))
-}
-
-fn of_record(record: &RunRecord) -> LastRun {
-    let started_at = record.run.started_at;
-    let outcome = match record.status.as_str() {
-        "running" => Outcome::Running,
-        "succeeded" | "partial" => Outcome::Good { finished_at: record.finished_at.unwrap_or(started_at) },
-        "interrupted" => Outcome::Interrupted,
-        _ => Outcome::Bad,
-    };
-    LastRun { started_at, outcome }
 }

@@ -9,18 +9,21 @@ mod due;
 mod init;
 mod logs;
 mod man;
+mod pause;
 mod plan;
 mod preview;
 mod rejected;
 mod reset;
+mod resume;
 mod retry;
 mod run;
 mod runs;
 mod sandbox;
 mod schema;
+mod serve;
 mod show;
 mod template;
-mod validate;
+pub(crate) mod validate;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, stderr, stdout};
@@ -84,6 +87,12 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Run syncs.
     Run(run::RunArgs),
+    /// Run syncs when they are due, until it is stopped.
+    Serve(serve::ServeArgs),
+    /// Keep a sync from running by itself, until it is resumed.
+    Pause(pause::PauseArgs),
+    /// Let a paused sync run by itself again.
+    Resume(resume::ResumeArgs),
     /// List runs, newest first.
     Runs(runs::RunsArgs),
     /// Show one run.
@@ -215,7 +224,12 @@ pub(crate) fn main() -> ExitCode {
 async fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
     let heeds_signals = matches!(
         command,
-        Command::Run(_) | Command::Retry(_) | Command::Adopt(_) | Command::Demo(_) | Command::Sandbox(_)
+        Command::Run(_)
+            | Command::Serve(_)
+            | Command::Retry(_)
+            | Command::Adopt(_)
+            | Command::Demo(_)
+            | Command::Sandbox(_)
     );
     let ending = Box::pin(start(context, command));
     if heeds_signals {
@@ -234,6 +248,9 @@ async fn start(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Preview(args) => preview::main(context, args).await,
         Command::Plan(args) => plan::main(context, args).await,
         Command::Run(args) => Box::pin(run::main(context, args)).await,
+        Command::Serve(args) => Box::pin(serve::main(context, args)).await,
+        Command::Pause(args) => pause::main(context, args).await,
+        Command::Resume(args) => resume::main(context, args).await,
         Command::Runs(args) => runs::main(context, args).await,
         Command::Show(args) => show::main(context, args).await,
         Command::Logs(args) => logs::main(context, args).await,

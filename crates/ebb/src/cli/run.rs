@@ -96,6 +96,9 @@ pub(crate) struct RunArgs {
     no_wait: bool,
 }
 
+/// Why a sync that was due is left out after all.
+const OVERTAKEN: &str = "someone else ran it meanwhile";
+
 /// Ends the trigger of a run of some rows only.
 const IN_PART: &str = ", in part";
 
@@ -320,6 +323,7 @@ pub(super) fn request(invocation: &Invocation, commit: Option<String>) -> RunReq
         trigger: format!("{}{}", invocation.trigger, if in_part { IN_PART } else { "" }),
         commit,
         no_wait: invocation.no_wait,
+        ..RunRequest::default()
     }
 }
 
@@ -339,6 +343,7 @@ pub(super) async fn run_one(
             let exit = signal.unwrap_or(Exit::of_run(report.status));
             (Ended::Run(report), exit)
         }
+        Err(EngineError::Overtaken { .. }) => (left_out(&ready.name, OVERTAKEN.to_owned()), Exit::Done),
         Err(error) => {
             let failure = of_engine(error, ready, store).await;
             context.notes().failure(&failure);
@@ -382,7 +387,8 @@ pub(super) fn tried(sync: &str, failure: &Failure) -> Ended {
     Ended::NotRun { sync: sync.to_owned(), status, reason }
 }
 
-fn message_of(failure: &Failure) -> String {
+/// Returns why something could not be done, in one sentence.
+pub(super) fn message_of(failure: &Failure) -> String {
     match failure {
         Failure::Message { message, .. } => message.clone(),
         Failure::Faults(faults) => faults.0.first().map(|fault| fault.message.clone()).unwrap_or_default(),

@@ -22,8 +22,9 @@ pub(crate) struct ValidateArgs {
     online: bool,
 }
 
-#[derive(Serialize)]
-struct FaultLine {
+/// A fault of the project's files, for machines.
+#[derive(Debug, Serialize)]
+pub(crate) struct FaultLine {
     file: String,
     line: usize,
     column: usize,
@@ -65,7 +66,7 @@ pub(super) async fn main(context: &Context, args: ValidateArgs) -> Result<Exit, 
         return show(context, None, Findings { faults: faults.0, ..Findings::default() });
     };
     // Faults or not, the columns that are known are checked with the rest, so that all comes at once.
-    let workspace = Workspace { root, project, clock: Arc::new(SystemClock) };
+    let workspace = Workspace { root, project: Arc::new(project), clock: Arc::new(SystemClock) };
     let mut findings = Findings::default();
     let columns =
         if args.online { online(&workspace, &mut findings).await? } else { offline(&workspace, &mut findings).await };
@@ -181,7 +182,8 @@ fn show(context: &Context, workspace: Option<&Workspace>, findings: Findings) ->
     Ok(exit)
 }
 
-fn fault_line(fault: &Fault) -> FaultLine {
+/// Returns a fault for machines.
+pub(crate) fn fault_line(fault: &Fault) -> FaultLine {
     FaultLine {
         file: fault.file.display().to_string(),
         line: fault.line,

@@ -1,5 +1,6 @@
 //! Whether a sync is due, in words and for machines.
 
+use ebb_daemon::Pause;
 use ebb_schedule::{Reason, Verdict};
 use serde::Serialize;
 
@@ -38,6 +39,12 @@ pub(crate) fn document(verdict: &Verdict) -> DueDocument<'_> {
         Verdict::Running => state("running"),
         Verdict::Unscheduled => state("unscheduled"),
     }
+}
+
+/// Returns why a sync does not run by itself.
+pub(crate) fn paused(pause: &Pause) -> String {
+    let note = if pause.note.is_empty() { String::new() } else { format!(": {}", pause.note) };
+    format!("paused by {} since {}{note}", pause.by, time(&pause.at))
 }
 
 /// Returns why a sync is due or is not; it stands after the sync's name.

@@ -26,8 +26,9 @@ pub(crate) enum Ended {
     },
 }
 
-#[derive(Serialize)]
-struct RunDocument<'a> {
+/// A run for machines.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunDocument<'a> {
     run: Option<&'a str>,
     sync: &'a str,
     status: &'a str,
@@ -54,14 +55,7 @@ pub(crate) fn write_due_json(out: &mut Out, ended: &[Ended], verdicts: &[Verdict
 
 fn document<'a>(ended: &'a Ended, due: Option<DueDocument<'a>>) -> RunDocument<'a> {
     match ended {
-        Ended::Run(report) => RunDocument {
-            run: Some(&report.id.0),
-            sync: &report.sync,
-            status: report.status.word(),
-            counts: Some(report.counts),
-            messages: report.messages.iter().map(String::as_str).collect(),
-            due,
-        },
+        Ended::Run(report) => RunDocument { due, ..run_document(report) },
         Ended::NotRun { sync, status, reason } => {
             RunDocument { run: None, sync, status, counts: None, messages: vec![reason], due }
         }
@@ -98,6 +92,38 @@ pub(crate) fn write_text(out: &mut Out, ended: &Ended) {
             let status = status.replace('_', " ");
             out.line(format_args!("{}: {}: {}", paint.strong(&name), paint.change(&status), escape::terminal(reason)));
         }
+    }
+}
+
+/// Returns a run in one line, for people who follow many.
+pub(crate) fn one_line(report: &RunReport, paint: Paint) -> String {
+    let counts = &report.counts;
+    let mut line = format!(
+        "{}: {} in {}, {}; {}",
+        paint.strong(&escape::terminal(&report.sync)),
+        status(report.status, paint),
+        duration(counts.duration_ms),
+        counted(counts.calls, "call"),
+        sum_line(counts),
+    );
+    for message in &report.messages {
+        line.push_str("; ");
+        line.push_str(&escape::terminal(message));
+    }
+    line.push_str("; run ");
+    line.push_str(&report.id.0);
+    line
+}
+
+/// Returns a run for machines.
+pub(crate) fn run_document(report: &RunReport) -> RunDocument<'_> {
+    RunDocument {
+        run: Some(&report.id.0),
+        sync: &report.sync,
+        status: report.status.word(),
+        counts: Some(report.counts),
+        messages: report.messages.iter().map(String::as_str).collect(),
+        due: None,
     }
 }
 
