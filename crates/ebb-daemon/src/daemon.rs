@@ -38,6 +38,8 @@ pub struct Daemon {
     pub host: Arc<dyn Host>,
     /// The project's folder.
     pub root: PathBuf,
+    /// The [`digest`](crate::digest) of its files, made before the project was loaded.
+    pub files: Hash128,
     /// Becomes true when the process is to stop.
     pub stop: watch::Receiver<bool>,
     /// How long runs that are going on are waited for when it is to stop.
@@ -48,11 +50,10 @@ impl Daemon {
     /// Runs syncs when they are due, beginning with this project, until `stop`; then waits for the runs that are going on,
     /// which the engine ends. May be cancelled by dropping it, like [`Engine::run`].
     pub async fn serve(self, project: Arc<Project>) {
-        let seen = files::digest(&self.root);
         let mut rounds = Rounds {
+            seen: self.files,
             daemon: Arc::new(self),
             project,
-            seen,
             is_wrong: false,
             is_serving: false,
             is_state_bad: false,
@@ -161,7 +162,7 @@ impl Rounds {
         self.running.remove(&sync);
         match conclusion {
             Conclusion::Ran => self.holds.end(&sync),
-            Conclusion::Elsewhere => self.holds.briefly(&sync, self.daemon.desk.clock.elapsed()),
+            Conclusion::Briefly => self.holds.briefly(&sync, self.daemon.desk.clock.elapsed()),
             Conclusion::Again => self.holds.grow(&sync, self.daemon.desk.clock.elapsed()),
         }
     }

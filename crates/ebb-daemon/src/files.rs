@@ -11,7 +11,7 @@ const FOLDERS: [&str; 2] = ["models", "syncs"];
 
 /// Returns a digest of the names, sizes and times of a project's files. One that cannot be looked at counts as missing:
 /// loading the project says what is wrong with it.
-pub(crate) fn digest(root: &Path) -> Hash128 {
+pub fn digest(root: &Path) -> Hash128 {
     let mut paths: Vec<PathBuf> = FILES.iter().map(|file| root.join(file)).collect();
     for folder in FOLDERS {
         let entries = fs::read_dir(root.join(folder)).into_iter().flatten();

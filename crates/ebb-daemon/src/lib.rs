@@ -21,6 +21,7 @@ mod running;
 
 pub use daemon::Daemon;
 pub use desk::{Desk, DeskError, Pause};
+pub use files::digest;
 pub use host::{Host, News, NotReady};
 pub use last_runs::LastRuns;
 pub use outlook::{Busy, Outlook, Start};

@@ -19,8 +19,8 @@ const TRIGGER: &str = "schedule";
 pub(crate) enum Conclusion {
     /// Its runs ended, in whatever way; its next one is by schedule.
     Ran,
-    /// Someone else runs it, or its object.
-    Elsewhere,
+    /// Someone else runs it or its object, or its run failed with an error: not again within a second.
+    Briefly,
     /// It left no run that counts, so that it is due again at once.
     Again,
 }
@@ -106,25 +106,26 @@ pub(crate) async fn carry_out(daemon: Arc<Daemon>, project: Arc<Project>, start:
 }
 
 fn not_run(host: &dyn Host, sync: &str, error: &EngineError) -> Conclusion {
-    let status = match error {
+    let (status, conclusion) = match error {
         EngineError::Busy { .. } | EngineError::Overtaken { .. } => {
             tracing::info!(sync, %error, "left to someone else");
-            return Conclusion::Elsewhere;
+            return Conclusion::Briefly;
         }
-        EngineError::Refused { .. } => "refused",
-        EngineError::Stopped { .. } => "interrupted",
+        EngineError::Refused { .. } => ("refused", Conclusion::Briefly),
+        EngineError::Stopped { .. } => ("interrupted", Conclusion::Again),
+        // Perhaps it has no run that counts.
+        EngineError::State(_) => ("failed", Conclusion::Again),
         EngineError::Project { .. }
         | EngineError::Source { .. }
-        | EngineError::State(_)
         | EngineError::PlanFile(_)
         | EngineError::Storage(_)
         | EngineError::Credentials { .. }
-        | EngineError::Sum { .. } => "failed",
+        | EngineError::Sum { .. } => ("failed", Conclusion::Briefly),
     };
     let text = with_causes(error);
     let reason = text.strip_prefix(&format!("sync `{sync}`: ")).unwrap_or(&text).to_owned();
     host.tell(&News::NotRun { sync, status, reason });
-    Conclusion::Again
+    conclusion
 }
 
 fn with_causes(error: &dyn Error) -> String {

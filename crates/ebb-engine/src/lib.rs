@@ -1,6 +1,6 @@
 //! A run: lease, read, diff, map, plan and guards, execute, confirm, report.
 //!
-//! This crate alone waits, retries, limits rates and spawns tasks. It is handed everything it touches: a source, a
+//! This crate alone waits, retries and limits rates. It is handed everything it touches: a source, a
 //! destination's declaration, a compiled mapping, a [`Store`](ebb_state::Store), a [`Clock`](ebb_row::Clock) and a
 //! [`Transport`]; a simulation hands it virtual ones.
 //!

@@ -54,7 +54,7 @@ pub(crate) const SYNC: &[KeySpec] = &[
     ),
     key("guards", Shape::Section(GUARDS), "Limits that refuse a plan before the first call."),
     key("rejected", Shape::Section(REJECTED), "What happens to rejected rows."),
-    key("schedule", Shape::Section(SCHEDULE), "When `ebb run --due` runs the sync: `cron` or `every`."),
+    key("schedule", Shape::Section(SCHEDULE), "When `ebb serve` and `ebb run --due` run the sync: `cron` or `every`."),
     key("after", Shape::Texts, "Syncs that run before this one; it does not run if one of them failed."),
     key("concurrency", Shape::Integer(1, 256), "Requests in flight, at most. Default: the destination's."),
     key("redact", Shape::Texts, "Fields to mask in logs, such as `traits.email`, for this sync."),

@@ -19,7 +19,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::{Notes, Out, serve};
 use crate::ready::{self, Purpose};
 use crate::retention::remove_old_logs;
-use crate::workspace::{Workspace, git_commit};
+use crate::workspace::{Workspace, find_root, git_commit};
 
 /// Runs syncs when they are due by their `schedule` or by the syncs in their `after`, until a signal stops it. It takes
 /// changes of the project's files over as they come.
@@ -32,7 +32,9 @@ pub(crate) struct ServeArgs {
 
 pub(super) async fn main(context: &Context, args: ServeArgs) -> Result<Exit, Failure> {
     let is_json = context.is_json()?;
-    let workspace = Workspace::open(context)?;
+    let root = find_root(context.globals.project.as_deref())?;
+    let files = ebb_daemon::digest(&root);
+    let workspace = Workspace::load(root, context)?;
     let store = workspace.store()?;
     let engine = Arc::new(workspace.engine(context, Arc::clone(&store))?);
     let program = Program {
@@ -49,6 +51,7 @@ pub(super) async fn main(context: &Context, args: ServeArgs) -> Result<Exit, Fai
         engine,
         host: Arc::new(program),
         root: workspace.root.clone(),
+        files,
         stop: context.stop.flag(),
         drain: Duration::from_secs(args.drain),
     };
