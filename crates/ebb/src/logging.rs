@@ -50,8 +50,12 @@ pub(crate) fn start(globals: &Globals, variables: &BTreeMap<String, String>) -> 
     let level = match (globals.quiet, globals.verbose) {
         (true, _) => "error",
         (false, 0) => "warn",
-        (false, 1) => "warn,ebb=info,ebb_engine=info,ebb_source=info,ebb_state=info,ebb_sandbox=info,ebb::trace=warn",
-        (false, 2) => "info,ebb=debug,ebb_engine=debug,ebb_source=debug,ebb_state=debug,ebb_sandbox=debug",
+        (false, 1) => {
+            "warn,ebb=info,ebb_daemon=info,ebb_engine=info,ebb_source=info,ebb_state=info,ebb_sandbox=info,ebb::trace=warn"
+        }
+        (false, 2) => {
+            "info,ebb=debug,ebb_daemon=debug,ebb_engine=debug,ebb_source=debug,ebb_state=debug,ebb_sandbox=debug"
+        }
         (false, _) => "trace",
     };
     let wanted = variables.get("EBB_LOG");

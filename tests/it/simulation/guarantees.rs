@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use ebb_engine::{EngineError, RunReport, RunStatus};
+use ebb_engine::{EngineError, Follows, RunReport, RunStatus};
 use ebb_row::Clock as _;
+use ebb_state::{RunFilter, RunId, Store as _};
 use ebb_testkit::{Exchange, FaultKind, FaultPlan, Random};
 
 use crate::simulation::check::{check_all, resends};
@@ -159,6 +160,26 @@ fn g4_two_runs_of_one_sync_never_overlap() {
         assert_eq!(accepted, [0, 12]);
         let exchanges = sent(&world);
         assert!(exchanges.iter().all(|exchange| exchange.process == exchanges[0].process), "only one of them sent");
+        finish(world).await;
+    });
+}
+
+#[test]
+fn g4_a_run_that_was_overtaken_does_nothing() {
+    in_virtual_time(async {
+        let mut world = world(Kind::Accounts, 6);
+        world.source.set(&world.model.rows, SourceFault::None);
+        let (one, two) = (world.start(), world.start());
+        // Both decided to run when nothing had run yet.
+        let nothing = || Follows::Nothing;
+        let (first, second) = tokio::join!(world.run_after(&one, nothing()), world.run_after(&two, nothing()));
+        let (ran, overtaken) = if first.is_ok() { (first, second) } else { (second, first) };
+        assert!(matches!(overtaken, Err(EngineError::Overtaken { .. })), "{overtaken:?}");
+        let newest = ran.expect("one of them ran").id;
+        assert_eq!(one.handle.runs(&RunFilter::default()).await.expect("read").len(), 1);
+        let late = world.run_after(&two, Follows::Run(RunId("another".into()))).await;
+        assert!(matches!(late, Err(EngineError::Overtaken { .. })), "{late:?}");
+        world.run_after(&two, Follows::Run(newest)).await.expect("nobody ran meanwhile, and the lease is free");
         finish(world).await;
     });
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use ebb_engine::{Engine, EngineError, EngineOptions, ReadySync, RunReport, RunRequest, RunStatus, Scope, Silent};
+use ebb_engine::{
+    Engine, EngineError, EngineOptions, Follows, ReadySync, RunReport, RunRequest, RunStatus, Scope, Silent,
+};
 use ebb_row::Clock;
 use ebb_state::{MemoryStore, Store};
 use ebb_testkit::{Content, Exchange, FaultPlan, Model, Random, Service, ServiceSettings, VirtualClock};
@@ -100,7 +102,7 @@ impl End {
 /// A process with its engine.
 pub(super) struct Alive {
     pub(super) process: Arc<Process>,
-    handle: Arc<MemoryStore>,
+    pub(super) handle: Arc<MemoryStore>,
     pub(super) engine: Engine,
 }
 
@@ -210,7 +212,13 @@ impl World {
 
     /// Runs the sync once in a process of one's own choice.
     pub(super) async fn run_in(&self, alive: &Alive) -> Result<RunReport, EngineError> {
-        let (ready, request) = (self.ready.clone(), Self::request(&Weather::fine()));
+        self.run_after(alive, Follows::Anything).await
+    }
+
+    /// Runs the sync once in a process of one's own choice, if this is still its newest run.
+    pub(super) async fn run_after(&self, alive: &Alive, follows: Follows) -> Result<RunReport, EngineError> {
+        let ready = self.ready.clone();
+        let request = RunRequest { follows, ..Self::request(&Weather::fine()) };
         Box::pin(alive.engine.run(&ready, &request, &Silent)).await
     }
 
