@@ -69,7 +69,9 @@ impl Outlook {
         due.sort_by_key(|(why, _)| why.since);
         let mut objects: BTreeSet<String> = busy.running.values().cloned().collect();
         let room = MAX_RUNS.saturating_sub(busy.running.len());
-        let free = due.into_iter().filter(|(_, sync)| objects.insert(Busy::object(sync)));
+        let ready: Vec<(Due, &Sync)> =
+            due.iter().filter(|(why, sync)| !waits(sync, why.since, &due, busy)).copied().collect();
+        let free = ready.into_iter().filter(|(_, sync)| objects.insert(Busy::object(sync)));
         let start = free.take(room).map(|(due, sync)| Start {
             sync: sync.name.clone(),
             due,
@@ -77,6 +79,20 @@ impl Outlook {
         });
         Self { start: start.collect(), next }
     }
+}
+
+/// Returns whether a sync looks up what another one writes now, or is to write that is due as long: ids that are not there yet
+/// would reject its rows. One that becomes due again meanwhile is not waited for, so that nobody waits for ever.
+fn waits(sync: &Sync, since: DateTime<Utc>, due: &[(Due, &Sync)], busy: &Busy) -> bool {
+    let looked_up: Vec<String> = sync
+        .mapping
+        .lookups()
+        .iter()
+        .filter(|object| **object != sync.object)
+        .map(|object| format!("{}:{object}", sync.destination))
+        .collect();
+    let is_earlier = |(why, other): &(Due, &Sync)| why.since <= since && looked_up.contains(&Busy::object(other));
+    busy.running.values().any(|object| looked_up.contains(object)) || due.iter().any(is_earlier)
 }
 
 #[cfg(test)]
@@ -111,10 +127,8 @@ destinations:
         for (name, target, more) in syncs {
             let (destination, object) = target.split_once(':').expect("a destination and an object");
             let head = format!("model: accounts\ndestination: {destination}\nobject: {object}\n");
-            write(
-                &format!("syncs/{name}.yaml"),
-                &format!("{head}match: {{ externalId: id }}\nfields: {{ name: name }}\n{more}"),
-            );
+            let fields = if more.contains("fields:") { "" } else { "fields: { name: name }\n" };
+            write(&format!("syncs/{name}.yaml"), &format!("{head}match: {{ externalId: id }}\n{fields}{more}"));
         }
         let project = ebb_project::load(folder.path(), &Environment::default()).expect("no faults");
         (folder, project)
@@ -173,6 +187,31 @@ destinations:
         runs[0].status = "interrupted".to_owned();
         let outlook = Outlook::at(clock.now(), &project, &LastRuns::of(&runs), &busy);
         assert_eq!(names(&outlook), Vec::<&str>::new(), "groups are blocked");
+    }
+
+    #[test]
+    fn what_is_looked_up_is_written_first_and_waited_for_once() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::hours(1);
+        let looks_up = "fields: { name: name, organizationId: { $lookup: organization, externalId: id } }\n";
+        let accounts = format!("{looks_up}schedule: {{ every: 10m }}");
+        let (_folder, project) = project(&[
+            ("accounts", "vitally:account", &accounts),
+            ("groups", "vitally:organization", "schedule: { every: 1m }"),
+        ]);
+        let mut busy = Busy::default();
+        assert_eq!(names(&Outlook::at(now, &project, &LastRuns::default(), &busy)), ["groups"]);
+        busy.running.insert("groups".to_owned(), "vitally:organization".to_owned());
+        assert_eq!(names(&Outlook::at(now, &project, &LastRuns::default(), &busy)), Vec::<&str>::new());
+        busy.running.clear();
+        let last = LastRuns::of(&[run("groups", "succeeded", now)]);
+        assert_eq!(names(&Outlook::at(now, &project, &last, &busy)), ["accounts"]);
+        // Due since an earlier time than the groups' next one.
+        let last = LastRuns::of(&[
+            run("accounts", "succeeded", now - TimeDelta::minutes(3)),
+            run("groups", "succeeded", now + TimeDelta::seconds(1)),
+        ]);
+        let later = now + TimeDelta::minutes(2);
+        assert_eq!(names(&Outlook::at(later, &project, &last, &busy)), ["accounts", "groups"]);
     }
 
     #[test]
