@@ -1,8 +1,7 @@
-use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ebb_engine::{EngineError, Follows, Phase, Progress, RunRequest, RunStatus, Snapshot};
+use ebb_engine::{EngineError, Follows, Phase, Progress, RunRequest, RunStatus, Snapshot, with_causes};
 use ebb_project::Project;
 use ebb_schedule::Due;
 use tokio::sync::watch;
@@ -126,18 +125,4 @@ fn not_run(host: &dyn Host, sync: &str, error: &EngineError) -> Conclusion {
     let reason = text.strip_prefix(&format!("sync `{sync}`: ")).unwrap_or(&text).to_owned();
     host.tell(&News::NotRun { sync, status, reason });
     conclusion
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let more = next.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = next.source();
-    }
-    text
 }

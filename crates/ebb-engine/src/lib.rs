@@ -33,7 +33,7 @@ mod write;
 pub const TRACE: &str = "ebb::trace";
 
 pub use engine::{Engine, EngineOptions};
-pub use error::EngineError;
+pub use error::{EngineError, with_causes};
 pub use report::{Phase, PlanSummary, Progress, RunCounts, RunReport, RunStatus, Silent, Snapshot};
 pub use request::{Follows, OnRemoved, PlanRequest, ReadySync, RunRequest, Scope};
 pub use transport::{HttpTransport, SystemClock, Transport, TransportError};

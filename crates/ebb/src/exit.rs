@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt::Display;
 
 use ebb_daemon::DeskError;
-use ebb_engine::{EngineError, RunStatus};
+use ebb_engine::{EngineError, RunStatus, with_causes};
 use ebb_project::{Fault, Faults};
 use ebb_source::SourceError;
 use ebb_state::{PlanFileError, StateError};
@@ -123,21 +123,6 @@ impl Failure {
             Self::Stopped => Exit::Interrupted,
         }
     }
-}
-
-/// Returns an error with its causes, joined by colons.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let more = next.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = next.source();
-    }
-    text
 }
 
 fn of_error(exit: Exit, error: &dyn Error) -> Failure {

@@ -183,10 +183,14 @@ pub(crate) fn model_failure(model: &ebb_project::Model, error: SourceError) -> F
     }
 }
 
-/// Returns this process in words: host and process.
-pub(crate) fn worker() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("process {} on {host}", std::process::id())
+/// Returns this process in words: process and host.
+fn worker() -> String {
+    format!("process {} on {}", std::process::id(), host())
+}
+
+/// Returns the name of this machine.
+pub(crate) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 /// Returns the digest by which a model's columns are remembered.

@@ -9,7 +9,7 @@ use ebb_state::Store;
 use super::Context;
 use crate::exit::{Exit, Failure};
 use crate::output::escape;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, host};
 
 /// Keeps a sync from running by itself, in `ebb serve` and in `ebb run --due`, until `ebb resume`. A run that is going on
 /// is not ended; `ebb run SYNC` runs it all the same.
@@ -46,7 +46,7 @@ pub(super) fn desk(workspace: &Workspace, store: &Arc<dyn Store>) -> Desk {
 
 /// Returns who runs this command, in words.
 fn person(context: &Context) -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = host();
     let user = ["USER", "LOGNAME"].iter().find_map(|name| context.environment.variables.get(*name));
     user.map_or_else(|| format!("someone on {host}"), |user| format!("{user} on {host}"))
 }
