@@ -24,7 +24,7 @@ impl LastRuns {
     /// # Errors
     /// The state failed.
     pub async fn read(store: &dyn Store) -> Result<Self, StateError> {
-        Ok(Self::of(&store.latest_runs().await?))
+        Ok(Self::of(&store.latest_runs(None).await?))
     }
 
     /// Judges whether a sync is due.

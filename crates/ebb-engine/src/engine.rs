@@ -47,7 +47,7 @@ pub struct EngineOptions {
     pub stop: watch::Receiver<bool>,
     /// ebb's version.
     pub version: String,
-    /// This process, in words, as runs name it: host and process.
+    /// This process, in words, as runs name it: process and host.
     pub worker: String,
 }
 
@@ -188,8 +188,8 @@ impl Engine {
             Follows::Nothing => None,
             Follows::Run(id) => Some(id),
         };
-        let newest = self.options.store.latest_runs().await?;
-        let newest = newest.iter().find(|record| record.run.sync == sync).map(|record| &record.run.id);
+        let newest = self.options.store.latest_runs(Some(sync)).await?;
+        let newest = newest.first().map(|record| &record.run.id);
         if newest == known { Ok(()) } else { Err(EngineError::Overtaken { sync: sync.to_owned() }) }
     }
 
@@ -242,7 +242,7 @@ impl Engine {
         (result, keeper)
     }
 
-    /// Keeps the plan of a run that had operations or was refused, so that people see what it was about.
+    /// Keeps the plan of a run, so that people see later what it was about; not one that is very large.
     async fn keep_or_remove(&self, begun: &Begun<'_>, file: &Path) {
         let Ok(found) = std::fs::metadata(file) else { return };
         if found.len() <= KEPT_PLAN_BYTES {

@@ -151,7 +151,7 @@ impl Engine {
         if !state.has_history {
             return Ok(false);
         }
-        let filter = RunFilter { sync: Some(sync.name.clone()), limit: 2, ..RunFilter::default() };
+        let filter = RunFilter { sync: Some(sync.name.clone()), limit: 2 };
         let runs = self.options.store.runs(&filter).await?;
         let last = runs.iter().find(|last| *last.run.id.0 != *run);
         Ok(last.is_some_and(|last| {

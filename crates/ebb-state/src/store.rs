@@ -6,8 +6,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use ebb_row::{Column, Created, Hash128, RowKey};
 
-use crate::calls::CallFilter;
-
 /// Why state could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -355,7 +353,7 @@ pub struct NewRun {
     pub config: Hash128,
     /// It is of some rows only (`--key`, `--limit`), so that it does not count as a run of its sync's schedule.
     pub in_part: bool,
-    /// Which process runs it, in words: host and process.
+    /// Which process runs it, in words: process and host.
     pub worker: String,
 }
 
@@ -394,10 +392,6 @@ pub struct RunRecord {
 pub struct RunFilter {
     /// Of this sync only.
     pub sync: Option<String>,
-    /// Those that began at this time or later.
-    pub since: Option<DateTime<Utc>>,
-    /// Leaves out the newest ones, for the next page.
-    pub skip: u32,
     /// At most this many; 0 is all.
     pub limit: u32,
 }
@@ -422,6 +416,17 @@ pub enum Expect {
     Absent,
     /// It has this version.
     Version(u64),
+}
+
+impl Expect {
+    /// Returns whether it holds of a document of this version; `None` where there is no document.
+    pub(crate) fn holds(self, version: Option<u64>) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Absent => version.is_none(),
+            Self::Version(wanted) => version == Some(wanted),
+        }
+    }
 }
 
 /// What a run replaced, for undo.
@@ -502,8 +507,9 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// Lists runs.
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>, StateError>;
 
-    /// Returns the newest run of every sync that was not of some rows only, in the order of the syncs' names.
-    async fn latest_runs(&self) -> Result<Vec<RunRecord>, StateError>;
+    /// Returns the newest run of every sync, or of one, that was not of some rows only; in the order of the syncs' names. Costs
+    /// one look into an index for each sync that the store knows ([`Store::sync`]), however many runs it has had.
+    async fn latest_runs(&self, of: Option<&str>) -> Result<Vec<RunRecord>, StateError>;
 
     /// Finds runs by a prefix of their id.
     async fn find_runs(&self, prefix: &str) -> Result<Vec<RunRecord>, StateError>;
@@ -523,17 +529,11 @@ pub trait Store: std::fmt::Debug + Send + Sync {
     /// Appends log lines for calls that settle nothing yet, and closes their intents.
     async fn log_calls(&self, sync: SyncId, calls: Vec<CallEntry>, intents: Vec<u64>) -> Result<(), StateError>;
 
-    /// Returns lines of a run's log of calls, as JSON text; none where the run has no log (any more).
-    async fn calls(&self, run: &RunId, filter: &CallFilter) -> Result<Vec<String>, StateError>;
-
     /// Keeps the plan file of a run with its log of calls; the file is moved or removed.
     async fn keep_plan(&self, run: &RunId, file: &Path) -> Result<(), StateError>;
 
     /// Returns the plan file that was kept for a run; `None` where there is none (any more).
     async fn kept_plan(&self, run: &RunId) -> Result<Option<PathBuf>, StateError>;
-
-    /// Returns a document.
-    async fn document(&self, kind: &str, key: &str) -> Result<Option<Document>, StateError>;
 
     /// Returns the documents of a kind whose keys come after `after` (empty to begin), in the order of the keys' bytes, at
     /// most `limit` (0 is all).

@@ -12,9 +12,9 @@ use ebb_destination::{Reply, Request};
 use ebb_engine::{Transport, TransportError};
 use ebb_row::{Column, Hash128, RowKey};
 use ebb_state::{
-    Acquire, CallEntry, CallFilter, ClosedRun, Document, Entry, EntryId, Expect, HistoryEntry, Intent, Lease,
-    LeaseTerm, MemoryStore, NewRun, PriorIndex, Rejection, RunFilter, RunId, RunRecord, Settlement, Share, StateError,
-    Store, SyncId, SyncIdentity, SyncState,
+    Acquire, CallEntry, ClosedRun, Document, Entry, EntryId, Expect, HistoryEntry, Intent, Lease, LeaseTerm,
+    MemoryStore, NewRun, PriorIndex, Rejection, RunFilter, RunId, RunRecord, Settlement, Share, StateError, Store,
+    SyncId, SyncIdentity, SyncState,
 };
 use tokio::sync::watch;
 
@@ -259,12 +259,8 @@ impl Store for SimStore {
         self.around("runs", self.inner.runs(filter)).await
     }
 
-    async fn latest_runs(&self) -> Result<Vec<RunRecord>, StateError> {
-        self.around("latest_runs", self.inner.latest_runs()).await
-    }
-
-    async fn calls(&self, run: &RunId, filter: &CallFilter) -> Result<Vec<String>, StateError> {
-        self.around("calls", self.inner.calls(run, filter)).await
+    async fn latest_runs(&self, of: Option<&str>) -> Result<Vec<RunRecord>, StateError> {
+        self.around("latest_runs", self.inner.latest_runs(of)).await
     }
 
     async fn keep_plan(&self, run: &RunId, file: &Path) -> Result<(), StateError> {
@@ -273,10 +269,6 @@ impl Store for SimStore {
 
     async fn kept_plan(&self, run: &RunId) -> Result<Option<PathBuf>, StateError> {
         self.around("kept_plan", self.inner.kept_plan(run)).await
-    }
-
-    async fn document(&self, kind: &str, key: &str) -> Result<Option<Document>, StateError> {
-        self.around("document", self.inner.document(kind, key)).await
     }
 
     async fn documents(&self, kind: &str, after: &str, limit: u32) -> Result<Vec<Document>, StateError> {

@@ -49,8 +49,6 @@ pub struct CallFilter {
     pub outcome: Option<String>,
     /// Calls whose line has this text in it.
     pub contains: Option<String>,
-    /// Leaves out the first ones that would be shown, for the next page.
-    pub skip: u64,
     /// At most this many; 0 is all.
     pub limit: u64,
     /// Newest first.
@@ -69,7 +67,7 @@ struct Probe<'a> {
 
 impl CallFilter {
     /// Returns whether a line is a whole JSON object that the filter takes.
-    pub(crate) fn takes(&self, line: &str) -> bool {
+    fn takes(&self, line: &str) -> bool {
         let Ok(probe) = serde_json::from_str::<Probe<'_>>(line) else { return false };
         self.key.as_ref().is_none_or(|key| probe.keys.iter().any(|candidate| candidate == key.text()))
             && self.status.is_none_or(|status| status.takes(probe.status))
@@ -120,7 +118,7 @@ impl CallLog {
             },
         };
         let left = if filter.limit == 0 { u64::MAX } else { filter.limit };
-        Ok(CallLines { path: self.log.clone(), way, filter: filter.clone(), skip: filter.skip, left })
+        Ok(CallLines { path: self.log.clone(), way, filter: filter.clone(), left })
     }
 
     fn open_log(&self) -> Result<Option<File>, StateError> {
@@ -184,7 +182,6 @@ pub struct CallLines {
     path: PathBuf,
     way: Way,
     filter: CallFilter,
-    skip: u64,
     left: u64,
 }
 
@@ -209,10 +206,6 @@ impl Iterator for CallLines {
             };
             let Ok(line) = String::from_utf8(line) else { continue };
             if self.filter.takes(&line) {
-                if self.skip > 0 {
-                    self.skip -= 1;
-                    continue;
-                }
                 self.left -= 1;
                 return Some(Ok(line));
             }

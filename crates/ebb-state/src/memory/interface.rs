@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use ebb_row::{Column, Hash128, RowKey};
 
-use crate::calls::CallFilter;
 use crate::memory::{MemoryIndex, MemoryStore, Shared, StoredLease, SyncRows, begun};
 use crate::store::{
     Acquire, CallEntry, ClosedRun, Document, Entry, EntryId, Expect, HistoryEntry, IndexEntry, Intent, Lease,
@@ -56,14 +55,6 @@ fn close(sync: &mut SyncRows, run: Option<&RunId>, intents: &[u64]) {
 
 fn until(now: DateTime<Utc>, ttl: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(ttl).ok().and_then(|ttl| now.checked_add_signed(ttl)).unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
-fn holds(document: Option<&Document>, expect: Expect) -> bool {
-    match expect {
-        Expect::Anything => true,
-        Expect::Absent => document.is_none(),
-        Expect::Version(version) => document.is_some_and(|document| document.version == version),
-    }
 }
 
 fn most(limit: u32) -> usize {
@@ -235,17 +226,15 @@ impl Store for MemoryStore {
 
     async fn runs(&self, filter: &RunFilter) -> Result<Vec<RunRecord>, StateError> {
         let shared = self.read()?;
-        let found = shared.list(self.clock.now(), |run| {
-            filter.sync.as_ref().is_none_or(|sync| run.sync == *sync)
-                && filter.since.is_none_or(|since| run.started_at >= since)
-        });
-        let skip = usize::try_from(filter.skip).unwrap_or(usize::MAX);
-        Ok(found.into_iter().skip(skip).take(most(filter.limit)).collect())
+        let mut found = shared.list(self.clock.now(), |run| filter.sync.as_ref().is_none_or(|sync| run.sync == *sync));
+        found.truncate(most(filter.limit));
+        Ok(found)
     }
 
-    async fn latest_runs(&self) -> Result<Vec<RunRecord>, StateError> {
+    async fn latest_runs(&self, of: Option<&str>) -> Result<Vec<RunRecord>, StateError> {
         let mut newest = BTreeMap::new();
-        for record in self.read()?.list(self.clock.now(), |run| !run.in_part) {
+        let is_asked = |run: &NewRun| !run.in_part && of.is_none_or(|of| run.sync == of);
+        for record in self.read()?.list(self.clock.now(), is_asked) {
             newest.entry(record.run.sync.clone()).or_insert(record);
         }
         Ok(newest.into_values().collect())
@@ -295,17 +284,6 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn calls(&self, run: &RunId, filter: &CallFilter) -> Result<Vec<String>, StateError> {
-        let lines = self.read()?.calls.get(run).cloned().unwrap_or_default();
-        let mut lines: Vec<String> = lines.into_iter().filter_map(|line| String::from_utf8(line).ok()).collect();
-        if filter.newest {
-            lines.reverse();
-        }
-        let skip = usize::try_from(filter.skip).unwrap_or(usize::MAX);
-        let limit = if filter.limit == 0 { usize::MAX } else { usize::try_from(filter.limit).unwrap_or(usize::MAX) };
-        Ok(lines.into_iter().filter(|line| filter.takes(line)).skip(skip).take(limit).collect())
-    }
-
     async fn keep_plan(&self, run: &RunId, file: &Path) -> Result<(), StateError> {
         self.write()?.kept_plans.insert(run.clone(), file.to_owned());
         Ok(())
@@ -313,10 +291,6 @@ impl Store for MemoryStore {
 
     async fn kept_plan(&self, run: &RunId) -> Result<Option<PathBuf>, StateError> {
         Ok(self.read()?.kept_plans.get(run).cloned())
-    }
-
-    async fn document(&self, kind: &str, key: &str) -> Result<Option<Document>, StateError> {
-        Ok(self.read()?.documents.get(&(kind.to_owned(), key.to_owned())).cloned())
     }
 
     async fn documents(&self, kind: &str, after: &str, limit: u32) -> Result<Vec<Document>, StateError> {
@@ -328,7 +302,7 @@ impl Store for MemoryStore {
     async fn put_document(&self, kind: &str, key: &str, expect: Expect, body: &str) -> Result<Option<u64>, StateError> {
         let mut shared = self.write()?;
         let place = (kind.to_owned(), key.to_owned());
-        if !holds(shared.documents.get(&place), expect) {
+        if !expect.holds(shared.documents.get(&place).map(|document| document.version)) {
             return Ok(None);
         }
         shared.versions += 1;
@@ -340,7 +314,7 @@ impl Store for MemoryStore {
     async fn remove_document(&self, kind: &str, key: &str, expect: Expect) -> Result<bool, StateError> {
         let mut shared = self.write()?;
         let place = (kind.to_owned(), key.to_owned());
-        if !holds(shared.documents.get(&place), expect) {
+        if !expect.holds(shared.documents.get(&place).map(|document| document.version)) {
             return Ok(false);
         }
         Ok(shared.documents.remove(&place).is_some())
@@ -456,6 +430,7 @@ impl Store for MemoryStore {
             .collect();
         shared.runs.retain(|stored| !old.contains(&stored.record.run.id));
         shared.calls.retain(|run, _| !old.contains(run));
+        shared.kept_plans.retain(|run, _| !old.contains(run));
         for rows in shared.syncs.values_mut() {
             rows.history.retain(|replaced| !old.contains(&replaced.by));
         }

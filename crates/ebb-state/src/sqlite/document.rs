@@ -8,13 +8,6 @@ fn document(row: &Row<'_>) -> rusqlite::Result<Document> {
     Ok(Document { key: row.get(0)?, version: row.get::<_, i64>(1)?.cast_unsigned(), body: row.get(2)? })
 }
 
-/// Returns a document.
-pub(super) fn one(connection: &Connection, kind: &str, key: &str) -> Result<Option<Document>, StateError> {
-    let mut statement =
-        connection.prepare_cached("SELECT key, version, body FROM document WHERE kind = ?1 AND key = ?2")?;
-    Ok(statement.query_row((kind, key), document).optional()?)
-}
-
 /// Returns the documents of a kind after a key.
 pub(super) fn list(connection: &Connection, kind: &str, after: &str, limit: u32) -> Result<Vec<Document>, StateError> {
     let mut statement = connection
@@ -51,10 +44,7 @@ pub(super) fn remove(connection: &Connection, kind: &str, key: &str, expect: Exp
 }
 
 fn holds(connection: &Connection, kind: &str, key: &str, expect: Expect) -> Result<bool, StateError> {
-    let version = one(connection, kind, key)?.map(|found| found.version);
-    Ok(match expect {
-        Expect::Anything => true,
-        Expect::Absent => version.is_none(),
-        Expect::Version(wanted) => version == Some(wanted),
-    })
+    let mut statement = connection.prepare_cached("SELECT version FROM document WHERE kind = ?1 AND key = ?2")?;
+    let version = statement.query_row((kind, key), |row| row.get::<_, i64>(0)).optional()?;
+    Ok(expect.holds(version.map(i64::cast_unsigned)))
 }

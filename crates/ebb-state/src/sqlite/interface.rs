@@ -11,7 +11,6 @@ use rusqlite::OptionalExtension;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use crate::calls::{CallFilter, CallLog};
 use crate::columns::{read_columns, write_columns};
 use crate::disk::{remove_if_there, run_folder, storage};
 use crate::sqlite::fold::{FoldedIndex, index_path};
@@ -194,9 +193,9 @@ impl Store for SqliteStore {
         self.inner.read(move |transaction| run::list(transaction, &holder, now, &filter)).await
     }
 
-    async fn latest_runs(&self) -> Result<Vec<RunRecord>, StateError> {
-        let (holder, now) = (Arc::clone(&self.inner.holder), self.inner.clock.now());
-        self.inner.read(move |transaction| run::latest(transaction, &holder, now)).await
+    async fn latest_runs(&self, of: Option<&str>) -> Result<Vec<RunRecord>, StateError> {
+        let (holder, now, of) = (Arc::clone(&self.inner.holder), self.inner.clock.now(), of.map(str::to_owned));
+        self.inner.read(move |transaction| run::latest(transaction, &holder, now, of.as_deref())).await
     }
 
     async fn find_runs(&self, prefix: &str) -> Result<Vec<RunRecord>, StateError> {
@@ -228,11 +227,6 @@ impl Store for SqliteStore {
         self.inner.settle(None, sync, Settlement { calls, intents, ..Settlement::default() }).await
     }
 
-    async fn calls(&self, run: &RunId, filter: &CallFilter) -> Result<Vec<String>, StateError> {
-        let (run, filter) = (run.clone(), filter.clone());
-        self.inner.blocking(move |inner| CallLog::open(&inner.directory, &run)?.lines(&filter)?.collect()).await
-    }
-
     async fn keep_plan(&self, run: &RunId, file: &Path) -> Result<(), StateError> {
         let (run, file) = (run.clone(), file.to_owned());
         self.inner
@@ -247,11 +241,6 @@ impl Store for SqliteStore {
         let kept = self.inner.directory.join("runs").join(run_folder(run)?).join(PLAN_FILE);
         let is_there = kept.try_exists().map_err(|error| storage(&kept, &error))?;
         Ok(is_there.then_some(kept))
-    }
-
-    async fn document(&self, kind: &str, key: &str) -> Result<Option<Document>, StateError> {
-        let (kind, key) = (kind.to_owned(), key.to_owned());
-        self.inner.read(move |transaction| document::one(transaction, &kind, &key)).await
     }
 
     async fn documents(&self, kind: &str, after: &str, limit: u32) -> Result<Vec<Document>, StateError> {

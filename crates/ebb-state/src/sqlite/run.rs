@@ -86,26 +86,27 @@ pub(super) fn list(
     filter: &RunFilter,
 ) -> Result<Vec<RunRecord>, StateError> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM run WHERE (?1 IS NULL OR sync = ?1) AND (?2 IS NULL OR started_at >= ?2)
-         ORDER BY started_at DESC, number DESC LIMIT ?3 OFFSET ?4"
+        "SELECT {COLUMNS} FROM run WHERE ?1 IS NULL OR sync = ?1 ORDER BY started_at DESC, number DESC LIMIT ?2"
     ))?;
     let limit = if filter.limit == 0 { -1 } else { i64::from(filter.limit) };
-    let since = filter.since.map(|since| since.timestamp_micros());
-    let rows = statement.query_map((&filter.sync, since, limit, filter.skip), record)?;
+    let rows = statement.query_map((&filter.sync, limit), record)?;
     judged(connection, holder, now, rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// Returns the newest run of every sync that was not of some rows only.
+/// Returns the newest run of every sync, or of one, that was not of some rows only: a seek for each, not a scan of all runs.
 pub(super) fn latest(
     connection: &Connection,
     holder: &Holder,
     now: DateTime<Utc>,
+    of: Option<&str>,
 ) -> Result<Vec<RunRecord>, StateError> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM run WHERE number IN (SELECT max(number) FROM run WHERE in_part = 0 GROUP BY sync)
+        "SELECT {COLUMNS} FROM run WHERE number IN (
+             SELECT (SELECT max(number) FROM run WHERE run.sync = sync.name AND run.in_part = 0)
+             FROM sync WHERE ?1 IS NULL OR name = ?1)
          ORDER BY sync"
     ))?;
-    let rows = statement.query_map([], record)?;
+    let rows = statement.query_map([of], record)?;
     judged(connection, holder, now, rows.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -93,7 +93,7 @@ const VERSIONS: [&str; 2] = [
     ALTER TABLE run ADD COLUMN in_part INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE run ADD COLUMN worker TEXT NOT NULL DEFAULT '';
     UPDATE run SET in_part = 1 WHERE trigger LIKE '%, in part%';
-    CREATE INDEX run_by_sync ON run (sync, started_at);
+    CREATE INDEX whole_run ON run (sync) WHERE in_part = 0;
     CREATE INDEX run_by_start ON run (started_at);
     CREATE TABLE document (
         version INTEGER PRIMARY KEY AUTOINCREMENT,

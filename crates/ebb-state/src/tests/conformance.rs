@@ -304,23 +304,14 @@ fn a_run_keeps_how_it_ended_and_moves_cursor_and_mapping() {
         store.end_run(&scene.lease, scene.sync, &scene.run, &none).await.unwrap();
         let state = store.find_sync("accounts").await.unwrap().unwrap();
         assert_eq!((state.cursor.as_deref(), state.mapping), (Some("42"), Some(Hash128::of(b"mapping"))));
-        let runs = store
-            .runs(&RunFilter { sync: Some("accounts".to_owned()), limit: 0, ..RunFilter::default() })
-            .await
-            .unwrap();
+        let runs = store.runs(&RunFilter { sync: Some("accounts".to_owned()), limit: 0 }).await.unwrap();
         let words: Vec<(&str, &str)> = runs.iter().map(|run| (&*run.run.id.0, &*run.status)).collect();
         assert_eq!(words, [("0190-b", "failed"), ("0190-a", "succeeded")]);
         let begun = crate::NewRun { started_at: runs[1].run.started_at, ..new_run(&run_id("0190-a"), &scene.clock) };
         assert_eq!(runs[1].run, begun);
         assert_eq!(runs[0].summary, r#"{"accepted":1}"#);
-        assert_eq!(store.runs(&RunFilter { sync: None, limit: 1, ..RunFilter::default() }).await.unwrap().len(), 1);
-        assert!(
-            store
-                .runs(&RunFilter { sync: Some("users".to_owned()), limit: 0, ..RunFilter::default() })
-                .await
-                .unwrap()
-                .is_empty()
-        );
+        assert_eq!(store.runs(&RunFilter { sync: None, limit: 1 }).await.unwrap().len(), 1);
+        assert!(store.runs(&RunFilter { sync: Some("users".to_owned()), limit: 0 }).await.unwrap().is_empty());
         assert_eq!(store.find_runs("0190-").await.unwrap().len(), 2);
         assert_eq!(store.find_runs("0190-a").await.unwrap().len(), 1);
         assert!(store.find_runs("%").await.unwrap().is_empty());

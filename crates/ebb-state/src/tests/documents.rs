@@ -3,9 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::RunFilter;
 use crate::store::{ClosedRun, Document, Expect, NewRun};
 use crate::tests::{Scene, new_run, on_both, run_id};
-use crate::{CallFilter, RunFilter};
+
+fn ended(status: &str) -> ClosedRun {
+    ClosedRun {
+        status: status.to_owned(),
+        finished_at: chrono::DateTime::from_timestamp(1_700_000_001, 0).unwrap(),
+        summary: "{}".to_owned(),
+        mapping: None,
+        cursor: None,
+        read_everything: false,
+    }
+}
 
 #[test]
 fn a_document_is_written_where_what_is_expected_holds() {
@@ -19,8 +30,8 @@ fn a_document_is_written_where_what_is_expected_holds() {
         assert!(second > first);
         assert_eq!(one.put_document("pause", "accounts", Expect::Version(first), "3").await.unwrap(), None);
         let kept = Document { key: "accounts".to_owned(), version: second, body: "2".to_owned() };
-        assert_eq!(one.document("pause", "accounts").await.unwrap(), Some(kept));
-        assert_eq!(one.document("trigger", "accounts").await.unwrap(), None);
+        assert_eq!(one.documents("pause", "", 0).await.unwrap(), [kept]);
+        assert!(one.documents("trigger", "", 0).await.unwrap().is_empty());
 
         assert!(!one.remove_document("pause", "accounts", Expect::Version(first)).await.unwrap());
         assert!(one.remove_document("pause", "accounts", Expect::Version(second)).await.unwrap());
@@ -56,29 +67,20 @@ fn the_newest_run_of_a_sync_is_one_of_all_its_rows() {
         let process = world.open();
         let mut scene = Scene::begin(process.store(), world.clock(), "0190-a").await;
         let store = Arc::clone(&scene.store);
-        let end = ClosedRun {
-            status: "failed".to_owned(),
-            finished_at: chrono::DateTime::from_timestamp(1_700_000_001, 0).unwrap(),
-            summary: "{}".to_owned(),
-            mapping: None,
-            cursor: None,
-            read_everything: false,
-        };
+        let end = ended("failed");
         store.end_run(&scene.lease, scene.sync, &scene.run, &end).await.unwrap();
         world.clock().advance(Duration::from_secs(1));
         scene.run = run_id("0190-b");
         let run = NewRun { in_part: true, ..new_run(&scene.run, world.clock()) };
         store.begin_run(&scene.lease, &run).await.unwrap();
 
-        let latest = store.latest_runs().await.unwrap();
+        let latest = store.latest_runs(None).await.unwrap();
+        assert_eq!(store.latest_runs(Some("accounts")).await.unwrap(), latest);
+        assert!(store.latest_runs(Some("users")).await.unwrap().is_empty());
         let words: Vec<(&str, &str)> = latest.iter().map(|run| (&*run.run.id.0, &*run.status)).collect();
         assert_eq!(words, [("0190-a", "failed")]);
         let all = store.runs(&RunFilter::default()).await.unwrap();
         assert!(all[0].run.in_part && all[0].run.worker == "test");
-        let since = RunFilter { since: Some(all[0].run.started_at), ..RunFilter::default() };
-        assert_eq!(store.runs(&since).await.unwrap(), all[..1]);
-        let second_page = RunFilter { skip: 1, limit: 5, ..RunFilter::default() };
-        assert_eq!(store.runs(&second_page).await.unwrap(), all[1..]);
     });
 }
 
@@ -95,6 +97,10 @@ fn a_plan_is_kept_with_its_run_and_goes_with_it() {
         let kept = scene.store.kept_plan(&scene.run).await.unwrap().expect("it was kept");
         assert_eq!(std::fs::read_to_string(kept).unwrap(), "the plan");
         assert_eq!(scene.store.kept_plan(&run_id("0190-b")).await.unwrap(), None);
-        assert!(scene.store.calls(&run_id("0190-b"), &CallFilter::default()).await.unwrap().is_empty());
+        let end = ended("succeeded");
+        scene.store.end_run(&scene.lease, scene.sync, &scene.run, &end).await.unwrap();
+        let later = end.finished_at + chrono::TimeDelta::seconds(1);
+        assert_eq!(scene.store.remove_runs_before(later).await.unwrap(), 1);
+        assert_eq!(scene.store.kept_plan(&scene.run).await.unwrap(), None);
     });
 }

@@ -197,7 +197,7 @@ async fn show_rejected(workspace: &Workspace, store: &Arc<dyn Store>, out: &mut 
     out.line(format_args!("  {key}  {}", escape::terminal(&rejection.reason)));
     heading(out, &format!("ebb logs {sync} --key {key}: the calls that were made for it"));
     let filter = CallFilter { key: Some(rejection.key.clone()), ..CallFilter::default() };
-    let runs = store.runs(&RunFilter { sync: Some(sync), limit: 0, ..RunFilter::default() }).await?;
+    let runs = store.runs(&RunFilter { sync: Some(sync), limit: 0 }).await?;
     for run in runs.iter().take(1) {
         for line in CallLog::open(&workspace.state_directory(), &run.run.id)?.lines(&filter)? {
             call::write_text(out, &line?, true);

@@ -116,7 +116,7 @@ fn newest(
 async fn runs(workspace: &Workspace, store: &dyn Store, target: &str) -> Result<Vec<RunId>, Failure> {
     let is_sync = workspace.project.sync(target).is_some() || store.find_sync(target).await?.is_some();
     if is_sync {
-        let runs = store.runs(&RunFilter { sync: Some(target.to_owned()), limit: 0, ..RunFilter::default() }).await?;
+        let runs = store.runs(&RunFilter { sync: Some(target.to_owned()), limit: 0 }).await?;
         return Ok(runs.into_iter().map(|run| run.run.id).collect());
     }
     Ok(vec![find_run(store, target).await?.run.id])

@@ -25,7 +25,7 @@ pub(super) async fn main(context: &Context, args: RunsArgs) -> Result<Exit, Fail
     let is_json = context.is_json()?;
     let workspace = Workspace::open(context)?;
     let runs = match workspace.existing_store()? {
-        Some(store) => store.runs(&RunFilter { sync: args.sync, limit: args.limit, ..RunFilter::default() }).await?,
+        Some(store) => store.runs(&RunFilter { sync: args.sync, limit: args.limit }).await?,
         None => Vec::new(),
     };
     let mut out = context.out();

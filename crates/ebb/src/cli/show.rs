@@ -32,7 +32,7 @@ pub(super) async fn main(context: &Context, args: ShowArgs) -> Result<Exit, Fail
     let none = || Failure::usage("nothing was run yet").hint("`ebb run` runs the project's syncs");
     let store = workspace.existing_store()?.ok_or_else(none)?;
     let latest = if workspace.project.sync(&args.run).is_some() {
-        store.runs(&RunFilter { sync: Some(args.run.clone()), limit: 1, ..RunFilter::default() }).await?.pop()
+        store.runs(&RunFilter { sync: Some(args.run.clone()), limit: 1 }).await?.pop()
     } else {
         None
     };
